@@ -1,0 +1,1 @@
+"""Holdover: detection, prediction and scoring of a clock that has lost its source; numpy only."""

@@ -1,0 +1,1 @@
+"""From clock offsets to time error against UTC(k)."""
