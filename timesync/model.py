@@ -1,0 +1,178 @@
+"""The records that flow: Exchange -> ClockOffset -> TimeError -> Record.
+
+Rules. Instants are integer nanoseconds since the Unix epoch (UTC); differences are floats in seconds. The sign is
+ITU-T G.810's: clock minus reference, so a positive offset means that the target is ahead. Every record says how it
+was timestamped and how far it can be wrong. Nothing here reads a clock or does I/O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from timesync.reasons import Reason
+
+__all__ = [
+    "ClockOffset",
+    "Event",
+    "Exchange",
+    "FieldValue",
+    "Missed",
+    "Outcome",
+    "Record",
+    "ServerFacts",
+    "Severity",
+    "TimeError",
+    "Timestamping",
+]
+
+FieldValue = float | int | str | bool
+
+
+class Timestamping(StrEnum):
+    """Where a timestamp was taken, best first."""
+
+    HARDWARE = "hardware"
+    KERNEL = "kernel"
+    USER = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What the server says of itself. Kept as claims; none of it enters the bound of its own measurement."""
+
+    leap: int | None = None
+    stratum: int | None = None
+    version: int | None = None
+    poll: int | None = None
+    precision_s: float | None = None
+    root_delay_s: float | None = None
+    root_dispersion_s: float | None = None
+    reference_id: str | None = None
+    reference_time_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One completed two-way exchange: the four timestamps and how they were taken.
+
+    `t1_ns` and `t4_ns` are on the probe's clock, `t2_ns` and `t3_ns` on the target's. `clock_epoch` counts the steps and
+    suspends of the probe's clock: exchanges of different epochs are never compared.
+    """
+
+    target: str
+    protocol: str
+    address: str
+    t1_ns: int
+    t2_ns: int
+    t3_ns: int
+    t4_ns: int
+    tx_timestamping: Timestamping
+    rx_timestamping: Timestamping
+    mode: str
+    facts: ServerFacts
+    clock_epoch: int
+    authenticated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A poll that gave no measurement, with its reason. `sent` is false where nothing was asked of the server."""
+
+    target: str
+    protocol: str
+    address: str
+    at_ns: int
+    reason: Reason
+    detail: str
+    clock_epoch: int
+    sent: bool = True
+    facts: ServerFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClockOffset:
+    """Target minus probe at `at_ns` (the middle of the exchange on the probe's clock).
+
+    `bound_s` is the sum of its parts: the error of `offset_s` cannot exceed it. `upstream_s` is the root distance that the
+    server claims (root delay / 2 + root dispersion): it matters where the target is a reference.
+    An instrument that measures an offset directly makes this record itself, without an exchange.
+    """
+
+    target: str
+    protocol: str
+    at_ns: int
+    offset_s: float
+    delay_s: float
+    bound_path_s: float
+    bound_timestamping_s: float
+    bound_oscillator_s: float
+    upstream_s: float
+    timestamping: Timestamping
+    clock_epoch: int
+    exchange: Exchange | None = None
+
+    @property
+    def bound_s(self) -> float:
+        """The sum of the parts: path, timestamping, oscillator."""
+        return self.bound_path_s + self.bound_timestamping_s + self.bound_oscillator_s
+
+
+Outcome = Exchange | ClockOffset | Missed
+
+
+@dataclass(frozen=True, slots=True)
+class TimeError:
+    """Target minus UTC(k), with its bound and standard uncertainty; or an offset and the reason why there is no claim.
+
+    `time_error_s`, `bound_s` and `u_s` are all present or all absent; where absent, `no_claim` says why. The parts name each
+    contribution in seconds: the bound is their plain sum, u their root sum of squares.
+    """
+
+    offset: ClockOffset
+    reference: str | None
+    realises: str | None
+    time_error_s: float | None = None
+    bound_s: float | None = None
+    u_s: float | None = None
+    no_claim: Reason | None = None
+    bound_parts: Mapping[str, float] = field(default_factory=dict)
+    u_parts: Mapping[str, float] = field(default_factory=dict)
+
+
+class Severity(StrEnum):
+    """How much an event matters to an operator."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, once, at an instant: a clock step, a change of address, a server that denies access."""
+
+    kind: str
+    at_ns: int
+    severity: Severity
+    text: str
+    target: str | None = None
+    evidence: Mapping[str, FieldValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is stored and handed on: one row of one measurement. An absent field is absent, never null.
+
+    (`measurement`, `tags`, `at_ns`) identifies a record: writing it twice is harmless, a later one replaces the earlier.
+    `tags` are site, probe, target, protocol, reference (those that apply, all non-empty); everything else is a field.
+    """
+
+    measurement: str
+    at_ns: int
+    tags: Mapping[str, str]
+    fields: Mapping[str, FieldValue]

@@ -1,0 +1,103 @@
+"""What a probe kind is to the rest of timesync: the contract between the daemon and an instrument.
+
+A kind is found by its name in the entry point group `timesync.probes`; the entry point gives an object with the
+attributes of `ProbeKind`. The daemon opens one `Engine` per kind in use and one `Prober` per target, and asks each prober
+to poll when its schedule says so. Nothing else is asked of an instrument.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Protocol
+
+from timesync.errors import Problem, TimesyncError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from timesync.model import Event, Outcome
+    from timesync.settings import ProbeSettings, TargetSettings
+
+__all__ = ["Engine", "EngineContext", "ProbeKind", "Prober", "UnknownProbeKindError", "kinds", "load_kind"]
+
+GROUP = "timesync.probes"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineContext:
+    """What an engine gets from the daemon: the settings, where events go, and the epoch of the probe's clock."""
+
+    settings: ProbeSettings
+    emit: Callable[[Event], None]
+    clock_epoch: Callable[[], int]
+
+
+class Prober(Protocol):
+    """One target being measured."""
+
+    async def poll(self) -> Sequence[Outcome]:
+        """Ask once and return what was learned: usually one record, in time order, each poll accounted for.
+
+        A miss is a `Missed` with its reason, not an exception. An exception is a fault of the instrument: the daemon logs
+        it, records `probe_failed` and polls again at the next turn.
+        """
+        ...
+
+    async def close(self) -> Sequence[Outcome]:
+        """Let go of sockets and devices; returns what was still in flight, if it can be told."""
+        ...
+
+
+class Engine(Protocol):
+    """All targets of one kind in this process: the place for shared sockets and devices."""
+
+    async def open_target(self, target: TargetSettings) -> Prober:
+        """Begin to measure a target. Must not block on the network."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what the engine shares."""
+        ...
+
+
+class ProbeKind(Protocol):
+    """One way of measuring a clock: "ntp", "ptp", a laboratory's own time-interval counter."""
+
+    name: str
+    protocol: str
+
+    def check(self, target: TargetSettings, where: str) -> Sequence[Problem]:
+        """Everything wrong with the target's address and options; empty if it is good. `where` names the table."""
+        ...
+
+    def open(self, context: EngineContext) -> Engine:
+        """Make the engine for this process."""
+        ...
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """The option names this kind knows, each with a one-line meaning."""
+        ...
+
+
+class UnknownProbeKindError(TimesyncError):
+    """No installed package offers a probe kind of that name."""
+
+
+def kinds() -> Sequence[str]:
+    """The names of all installed probe kinds, sorted."""
+    return sorted({entry.name for entry in entry_points(group=GROUP)})
+
+
+def load_kind(name: str) -> ProbeKind:
+    """The probe kind of that name.
+
+    Raises `UnknownProbeKindError` naming the kinds that are installed.
+    """
+    for entry in entry_points(group=GROUP):
+        if entry.name == name:
+            kind: ProbeKind = entry.load()
+            return kind
+    installed = ", ".join(kinds()) or "none"
+    raise UnknownProbeKindError(f"no probe kind {name!r} is installed (installed: {installed}); install its package")
