@@ -1,0 +1,257 @@
+"""UDP sockets whose datagrams carry the kernel's or the network card's own timestamps.
+
+Rule: a transmit timestamp is matched to its packet by the kernel's own packet number and must lie between the moment
+before the send and now; one that does not fit is dropped and counted, never guessed. The error queue is always drained before
+the receive queue, so that the loop does not spin and a reply finds its transmit timestamp already there.
+
+Sources: Linux Documentation/networking/timestamping; linux/net_tstamp.h, linux/errqueue.h.
+
+A plain socket with `loop.add_reader` is used: asyncio's own datagram endpoint leaves the error queue full, and POLLERR
+then wakes the loop without end.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import time
+from typing import TYPE_CHECKING, Any
+
+from timesync.exchange.ntp import Stamp
+from timesync.model import Timestamping
+from timesync.reasons import Reason
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+__all__ = ["Address", "SocketCounters", "TimestampedSocket", "icmp_reason"]
+
+Address = tuple[Any, ...]
+
+# linux/net_tstamp.h
+TX_HARDWARE, TX_SOFTWARE, RX_HARDWARE, RX_SOFTWARE, SOFTWARE = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 4
+RAW_HARDWARE, OPT_ID, OPT_CMSG, OPT_TSONLY, OPT_TX_SWHW = 1 << 6, 1 << 7, 1 << 10, 1 << 11, 1 << 14
+# asm-generic/socket.h: the option's layout with 64-bit seconds has its own number on 32-bit machines.
+SO_TIMESTAMPING = 37 if struct.calcsize("l") == 8 else 65
+# linux/in.h, linux/in6.h, linux/errqueue.h
+IP_RECVERR, IPV6_RECVERR = 11, 25
+ORIGIN_LOCAL, ORIGIN_ICMP, ORIGIN_ICMP6, ORIGIN_TIMESTAMPING = 1, 2, 3, 4
+
+SCM_TIMESTAMPING = struct.Struct("=6q")
+EXTENDED_ERROR = struct.Struct("=IBBBxII")
+
+RECEIVE_BYTES = 2048
+CONTROL_BYTES = 512
+# Datagrams handled before the loop gets its turn again: a flood on one socket must not starve the others.
+FAIR_SHARE = 32
+# How far a hardware stamp, translated to the system clock, may lie outside the send that made it.
+SLACK_NS = 10_000
+
+ERRNO_REASONS = {
+    errno.ECONNREFUSED: Reason.PORT_UNREACHABLE,
+    errno.EHOSTUNREACH: Reason.HOST_UNREACHABLE,
+    errno.EHOSTDOWN: Reason.HOST_UNREACHABLE,
+    errno.EACCES: Reason.HOST_UNREACHABLE,  # a router's "administratively prohibited"
+    errno.ENETUNREACH: Reason.NETWORK_UNREACHABLE,
+    errno.ENETDOWN: Reason.NETWORK_UNREACHABLE,
+    errno.EADDRNOTAVAIL: Reason.NETWORK_UNREACHABLE,
+}
+
+
+def icmp_reason(number: int) -> Reason:
+    """The reason for an error number that the network or our own kernel gave."""
+    return ERRNO_REASONS.get(number, Reason.SEND_FAILED)
+
+
+class SocketCounters:
+    """What became of timestamps, over all sockets of an engine; each name is a metric's label."""
+
+    __slots__ = ("stray_tx_stamps", "tx_stamps", "untimed_receives")
+
+    def __init__(self) -> None:
+        self.tx_stamps = 0
+        self.stray_tx_stamps = 0
+        self.untimed_receives = 0
+
+
+class TimestampedSocket:
+    """One non-blocking UDP socket on the running loop.
+
+    `on_datagram(data, address, stamp)`, `on_transmit(number, stamp)` and `on_error(errno, text)` are called from the loop.
+    `number` is what `send` returned. `phc_to_system` turns a hardware clock's ns into the system clock's, or says None while it
+    cannot; without it only the kernel's stamps are asked for.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        family: socket.AddressFamily,
+        on_datagram: Callable[[bytes, Address, Stamp], None],
+        on_transmit: Callable[[int, Stamp], None],
+        on_error: Callable[[int, str], None],
+        *,
+        counters: SocketCounters,
+        source: Address | None = None,
+        phc_to_system: Callable[[int], int | None] | None = None,
+    ) -> None:
+        self._loop = loop
+        self._on_datagram = on_datagram
+        self._on_transmit = on_transmit
+        self._on_error = on_error
+        self._counters = counters
+        self._phc_to_system = phc_to_system
+        self._next_number = 0
+        self._sent_at: dict[int, int] = {}
+        self._family = family
+        self.kernel_stamps = False
+        self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            self._configure(source)
+        except OSError:
+            self._socket.close()
+            raise
+        loop.add_reader(self._socket.fileno(), self._readable)
+
+    def _configure(self, source: Address | None) -> None:
+        sock = self._socket
+        if self._family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        flags = TX_SOFTWARE | RX_SOFTWARE | SOFTWARE | OPT_ID | OPT_CMSG | OPT_TSONLY
+        if self._phc_to_system is not None:
+            flags |= TX_HARDWARE | RX_HARDWARE | RAW_HARDWARE | OPT_TX_SWHW
+        self._flags = flags
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, flags)
+            self.kernel_stamps = True
+        except OSError:
+            # A kernel without the option: stamps are taken in user space, and each sample says so.
+            self.kernel_stamps = False
+        # Bound before the first send, so that the port is random and the same for the life of the association.
+        sock.bind(source if source is not None else ("::" if self._family == socket.AF_INET6 else "0.0.0.0", 0))  # noqa: S104 - a client's socket, as unbound as before
+
+    @property
+    def port(self) -> int:
+        """The local port."""
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    def send(self, data: bytes, address: Address) -> tuple[int, Stamp]:
+        """Send a datagram; returns its number and the user-space stamp taken just before.
+
+        Raises OSError if the kernel refuses. An error that an earlier packet left on the socket is not taken for this one's: the
+        send is tried once more.
+        """
+        before_ns = time.time_ns()
+        try:
+            self._socket.sendto(data, address)
+        except OSError as error:
+            self._renumber()
+            if error.errno != errno.ECONNREFUSED:
+                raise
+            self._drain_errors()
+            before_ns = time.time_ns()
+            self._socket.sendto(data, address)
+        number = self._next_number
+        self._next_number = (number + 1) & 0xFFFFFFFF
+        if self.kernel_stamps:
+            self._sent_at[number] = before_ns
+            if len(self._sent_at) > 64:
+                # Stamps that never came (a driver without them): forget the oldest.
+                del self._sent_at[next(iter(self._sent_at))]
+        return number, Stamp(before_ns, Timestamping.USER)
+
+    def _renumber(self) -> None:
+        """Begin the kernel's packet numbers again at 0: whether a failed send used one up depends on the kernel.
+
+        A stamp that is still queued under an old number is older than any send to come, so it cannot be matched.
+        """
+        self._next_number = 0
+        self._sent_at.clear()
+        if self.kernel_stamps:
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, 0)
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, self._flags)
+
+    def close(self) -> None:
+        """Stop listening and let the port go."""
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket.fileno())
+            self._socket.close()
+
+    def drain_transmit_stamps(self) -> None:
+        """Hand on every transmit stamp that is already there."""
+        self._drain_errors()
+
+    def _readable(self) -> None:
+        self._drain_errors()
+        recvmsg = self._socket.recvmsg
+        for _ in range(FAIR_SHARE):
+            try:
+                data, control, _flags, address = recvmsg(RECEIVE_BYTES, CONTROL_BYTES)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                # An ICMP error left on the socket; its details are in the error queue.
+                self._drain_errors()
+                continue
+            stamp = self._stamp(control)
+            if stamp is None:
+                self._counters.untimed_receives += 1
+                stamp = Stamp(time.time_ns(), Timestamping.USER)
+            self._on_datagram(data, address, stamp)
+            if self._socket.fileno() < 0:
+                return  # the callback has closed us
+
+    def _drain_errors(self) -> None:
+        recvmsg = self._socket.recvmsg
+        for _ in range(FAIR_SHARE):
+            try:
+                _data, control, _flags, _address = recvmsg(0, CONTROL_BYTES, socket.MSG_ERRQUEUE)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self._on_error(error.errno or 0, os.strerror(error.errno or 0))
+                return
+            self._error_message(control)
+
+    def _error_message(self, control: list[tuple[int, int, bytes]]) -> None:
+        for level, kind, value in control:
+            if (level == socket.IPPROTO_IP and kind == IP_RECVERR) or (
+                level == socket.IPPROTO_IPV6 and kind == IPV6_RECVERR
+            ):
+                number, origin, icmp_type, icmp_code, _info, identity = EXTENDED_ERROR.unpack_from(value)
+                if origin == ORIGIN_TIMESTAMPING:
+                    self._transmit_stamp(identity, self._stamp(control))
+                elif origin in {ORIGIN_ICMP, ORIGIN_ICMP6}:
+                    self._on_error(number, f"{os.strerror(number)} (ICMP type {icmp_type} code {icmp_code})")
+                else:
+                    self._on_error(number, os.strerror(number))
+                return
+
+    def _transmit_stamp(self, number: int, stamp: Stamp | None) -> None:
+        sent_at_ns = self._sent_at.get(number)
+        if stamp is None or sent_at_ns is None or not sent_at_ns - SLACK_NS <= stamp.at_ns <= time.time_ns() + SLACK_NS:
+            self._counters.stray_tx_stamps += 1
+            return
+        if stamp.kind is Timestamping.HARDWARE or self._phc_to_system is None:
+            del self._sent_at[number]
+        self._counters.tx_stamps += 1
+        self._on_transmit(number, stamp)
+
+    def _stamp(self, control: list[tuple[int, int, bytes]]) -> Stamp | None:
+        """The best stamp in a control message: struct scm_timestamping holds software, a retired one, raw hardware."""
+        for level, kind, value in control:
+            if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPING:
+                soft_s, soft_ns, _, _, hard_s, hard_ns = SCM_TIMESTAMPING.unpack(value)
+                if self._phc_to_system is not None and (hard_s or hard_ns):
+                    system_ns = self._phc_to_system(hard_s * 1_000_000_000 + hard_ns)
+                    if system_ns is not None:
+                        return Stamp(system_ns, Timestamping.HARDWARE)
+                if soft_s or soft_ns:
+                    return Stamp(soft_s * 1_000_000_000 + soft_ns, Timestamping.KERNEL)
+        return None

@@ -1,0 +1,203 @@
+"""From the measurement's own types to the stored row, by one table of fields.
+
+Rule: a row says all that is known of a sample and nothing that is not: an absent value is an absent field. `claim` is always there:
+"valid", or the reason why there is no claim against UTC(k), so that a later, better row replaces every field of an earlier one.
+The table `FIELDS` is the schema of the local history, of InfluxDB and of `timesync export`; the documents are checked against it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from timesync.model import ClockOffset, Event, FieldValue, Missed, Record, TimeError
+from timesync.uncertainty import expanded_uncertainty_s
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CLAIM_VALID", "EVENT", "FIELDS", "TIME_ERROR", "Field", "Recorder"]
+
+TIME_ERROR = "time_error"
+EVENT = "event"
+CLAIM_VALID = "valid"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a row: its type ("float", "int", "str" or "bool"), unit ("" where it has none) and meaning."""
+
+    type: str
+    unit: str
+    meaning: str
+
+
+def _s(meaning: str) -> Field:
+    return Field("float", "s", meaning)
+
+
+FIELDS: Mapping[str, Field] = {
+    "offset_s": _s("target minus probe at the middle of the exchange"),
+    "bound_s": _s("hard bound of offset_s"),
+    "delay_s": _s("round-trip delay"),
+    "time_error_s": _s("target minus UTC(k)"),
+    "time_error_bound_s": _s("hard bound of time_error_s"),
+    "time_error_u_s": _s("standard uncertainty of time_error_s (coverage factor 1)"),
+    "time_error_expanded_s": _s("expanded uncertainty of time_error_s: coverage factor times u, at most the bound"),
+    "coverage_factor": Field("float", "", "the coverage factor of time_error_expanded_s"),
+    "claim": Field("str", "", '"valid", or the reason why there is no claim against UTC(k)'),
+    "realises": Field("str", "", "the UTC(k) that the reference realises"),
+    "bound_path_s": _s("part of the bound: half the round trip to the target"),
+    "bound_timestamping_s": _s("part of the bound: precision of the target's and the probe's clock"),
+    "bound_oscillator_s": _s("part of the bound: the probe's oscillator during the exchange"),
+    "bound_interpolation_s": _s("part of the bound: the probe's oscillator between measurements of the reference"),
+    "bound_reference_path_s": _s("part of the bound: half the round trip to the reference"),
+    "bound_reference_timestamping_s": _s("part of the bound: precision of the reference's and the probe's clock"),
+    "bound_reference_oscillator_s": _s("part of the bound: the probe's oscillator during the reference's exchange"),
+    "bound_reference_upstream_s": _s("part of the bound: the reference's own root delay / 2 + root dispersion"),
+    "bound_upstream_s": _s("part of the bound of a reference itself: its root delay / 2 + root dispersion"),
+    "bound_tie_s": _s("part of the bound: the reference's declared tie to UTC(k)"),
+    "u_path_s": _s("part of u: bound_path_s, rectangular"),
+    "u_timestamping_s": _s("part of u: bound_timestamping_s, rectangular"),
+    "u_oscillator_s": _s("part of u: bound_oscillator_s, rectangular"),
+    "u_interpolation_s": _s("part of u: bound_interpolation_s, rectangular"),
+    "u_reference_path_s": _s("part of u: bound_reference_path_s, rectangular"),
+    "u_reference_timestamping_s": _s("part of u: bound_reference_timestamping_s, rectangular"),
+    "u_reference_oscillator_s": _s("part of u: bound_reference_oscillator_s, rectangular"),
+    "u_reference_upstream_s": _s("part of u: bound_reference_upstream_s, rectangular"),
+    "u_upstream_s": _s("part of u of a reference itself: bound_upstream_s, rectangular"),
+    "u_tie_s": _s("part of u: the declared standard uncertainty of the tie"),
+    "u_type_a_s": _s("part of u: the scatter of single samples, TDEV at the sampling interval"),
+    "upstream_s": _s("what the target's server claims: root delay / 2 + root dispersion; no part of its own bound"),
+    "t1_ns": Field("int", "ns", "request left the probe (probe's clock, Unix time)"),
+    "t2_ns": Field("int", "ns", "request reached the target (target's clock, Unix time)"),
+    "t3_ns": Field("int", "ns", "reply left the target (target's clock, Unix time)"),
+    "t4_ns": Field("int", "ns", "reply reached the probe (probe's clock, Unix time)"),
+    "timestamping": Field(
+        "str", "", "where the probe's timestamps were taken, the worse of two: hardware, kernel, user"
+    ),
+    "tx_timestamping": Field("str", "", "where t1 was taken"),
+    "rx_timestamping": Field("str", "", "where t4 was taken"),
+    "mode": Field("str", "", "basic or interleaved"),
+    "authenticated": Field("bool", "", "whether the reply verified under a key"),
+    "address": Field("str", "", "address and port that were asked"),
+    "leap": Field("int", "", "leap indicator, 0 to 3"),
+    "stratum": Field("int", "", "stratum of the target"),
+    "version": Field("int", "", "protocol version of the reply"),
+    "poll": Field("int", "", "poll exponent of the reply"),
+    "precision_s": _s("precision that the target claims"),
+    "root_delay_s": _s("root delay that the target claims"),
+    "root_dispersion_s": _s("root dispersion that the target claims"),
+    "reference_id": Field("str", "", "what the target says it follows"),
+    "reference_time_ns": Field("int", "ns", "when the target says its clock was last set (Unix time)"),
+    "reason": Field("str", "", "why a poll gave no measurement; absent where it did"),
+    "detail": Field("str", "", "the reason's particulars, for a person"),
+    "sent": Field("bool", "", "whether a packet was sent for a poll that gave no measurement"),
+    "clock_epoch": Field("int", "", "count of steps and suspends of the probe's clock since the probe began"),
+}
+
+FACTS = (
+    "leap",
+    "stratum",
+    "version",
+    "poll",
+    "precision_s",
+    "root_delay_s",
+    "root_dispersion_s",
+    "reference_id",
+    "reference_time_ns",
+)
+
+
+class Recorder:
+    """Makes the rows of one probe. `references` names, for each target, the reference it is compared with (a tag)."""
+
+    def __init__(self, site: str, probe: str, coverage_factor: float) -> None:
+        self._site = site
+        self._probe = probe
+        self._coverage_factor = coverage_factor
+        self._tags: dict[tuple[str, str, str | None], Mapping[str, str]] = {}
+
+    def time_error(self, error: TimeError) -> Record:
+        """The row of a measured sample, with its claim or the reason for none."""
+        offset = error.offset
+        fields = self._measured(offset)
+        fields["claim"] = CLAIM_VALID if error.no_claim is None else error.no_claim.value
+        if error.realises is not None:
+            fields["realises"] = error.realises
+        if error.time_error_s is not None and error.bound_s is not None and error.u_s is not None:
+            fields["time_error_s"] = error.time_error_s
+            fields["time_error_bound_s"] = error.bound_s
+            fields["time_error_u_s"] = error.u_s
+            fields["coverage_factor"] = self._coverage_factor
+            fields["time_error_expanded_s"] = expanded_uncertainty_s(error.u_s, error.bound_s, self._coverage_factor)
+            for name, value in error.bound_parts.items():
+                fields[f"bound_{name}_s"] = value
+            for name, value in error.u_parts.items():
+                fields[f"u_{name}_s"] = value
+        return Record(TIME_ERROR, offset.at_ns, self._tag(offset.target, offset.protocol, error.reference), fields)
+
+    def missed(self, missed: Missed, reference: str | None) -> Record:
+        """The row of a poll that gave no measurement."""
+        fields: dict[str, FieldValue] = {
+            "reason": missed.reason.value,
+            "claim": missed.reason.value,
+            "sent": missed.sent,
+            "address": missed.address,
+            "clock_epoch": missed.clock_epoch,
+        }
+        if missed.detail:
+            fields["detail"] = missed.detail
+        if missed.facts is not None:
+            for name in FACTS:
+                value = getattr(missed.facts, name)
+                if value is not None:
+                    fields[name] = value
+        return Record(TIME_ERROR, missed.at_ns, self._tag(missed.target, missed.protocol, reference), fields)
+
+    def event(self, event: Event) -> Record:
+        """The row of an event; its evidence becomes fields."""
+        tags = {"site": self._site, "probe": self._probe, "kind": event.kind}
+        if event.target is not None:
+            tags["target"] = event.target
+        fields: dict[str, FieldValue] = {**event.evidence, "severity": event.severity.value, "text": event.text}
+        return Record(EVENT, event.at_ns, tags, fields)
+
+    def _tag(self, target: str, protocol: str, reference: str | None) -> Mapping[str, str]:
+        key = (target, protocol, reference)
+        tags = self._tags.get(key)
+        if tags is None:
+            tags = {"site": self._site, "probe": self._probe, "target": target, "protocol": protocol}
+            if reference is not None:
+                tags["reference"] = reference
+            self._tags[key] = tags
+        return tags
+
+    def _measured(self, offset: ClockOffset) -> dict[str, FieldValue]:
+        fields: dict[str, FieldValue] = {
+            "offset_s": offset.offset_s,
+            "bound_s": offset.bound_s,
+            "delay_s": offset.delay_s,
+            "bound_path_s": offset.bound_path_s,
+            "bound_timestamping_s": offset.bound_timestamping_s,
+            "bound_oscillator_s": offset.bound_oscillator_s,
+            "upstream_s": offset.upstream_s,
+            "timestamping": offset.timestamping.value,
+            "clock_epoch": offset.clock_epoch,
+        }
+        exchange = offset.exchange
+        if exchange is not None:
+            fields["t1_ns"] = exchange.t1_ns
+            fields["t2_ns"] = exchange.t2_ns
+            fields["t3_ns"] = exchange.t3_ns
+            fields["t4_ns"] = exchange.t4_ns
+            fields["tx_timestamping"] = exchange.tx_timestamping.value
+            fields["rx_timestamping"] = exchange.rx_timestamping.value
+            fields["mode"] = exchange.mode
+            fields["authenticated"] = exchange.authenticated
+            fields["address"] = exchange.address
+            for name in FACTS:
+                value = getattr(exchange.facts, name)
+                if value is not None:
+                    fields[name] = value
+        return fields

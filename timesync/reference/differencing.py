@@ -1,0 +1,259 @@
+"""Target minus reference at one instant, so that the probe's own clock cancels.
+
+Rule: a target's offset is compared with the reference's at the same instant, by a straight line between the measurements
+before and after it; steps of the probe's clock are never bridged; without a fresh reference there is no claim, and the record
+says so. What does not cancel (each path, each clock's precision, the reference's own claim) is in the bound.
+
+With x_T = target - probe and x_R = reference - probe, both seen by one probe at one instant, x_T - x_R is target minus
+reference whatever the probe's clock does; the reference's tie adds (reference - UTC(k)), declared as zero with a bound.
+
+The line between two reference measurements d1 before and d2 after leaves an error of at most 2 phi d1 d2 / (d1 + d2) for a
+probe's clock whose rate stays within phi of any constant. Outside all measurements the error grows as phi times the age.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from timesync.model import ClockOffset, TimeError
+from timesync.reasons import Reason
+from timesync.uncertainty import PHI, SQRT3, TypeA, bound_of, standard_uncertainty_s
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from timesync.settings import Tie
+
+__all__ = ["Differencer", "LocalClock", "realise_locally"]
+
+# Reference measurements kept: enough for any bracket within the greatest age, however dense the polls.
+KEPT = 4096
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A target's offset whose reference has not been measured after it yet."""
+
+    offset: ClockOffset
+    since_ns: int
+    told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _AtInstant:
+    """The reference minus probe at a target's instant, with what that costs."""
+
+    offset_s: float
+    path_s: float
+    timestamping_s: float
+    oscillator_s: float
+    upstream_s: float
+    interpolation_s: float
+
+
+def _at_ns(offset: ClockOffset) -> int:
+    return offset.at_ns
+
+
+class Differencer:
+    """One reference, and the targets that are compared with it.
+
+    Push every offset, the reference's by `reference`, a target's by `target`; both give the time errors that became complete.
+    `overdue` gives those that will wait no longer. Instants are ns on the probe's clock.
+    """
+
+    def __init__(self, name: str, tie: Tie, *, max_age_s: float, phi: float = PHI) -> None:
+        self.name = name
+        self.tie = tie
+        self._max_age_ns = round(max_age_s * 1e9)
+        self._phi = phi
+        self._references: list[ClockOffset] = []
+        self._waiting: list[_Waiting] = []
+        self._scatter: dict[str, TypeA] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many offsets wait for the reference."""
+        return len(self._waiting)
+
+    def reference(self, offset: ClockOffset) -> Sequence[TimeError]:
+        """A measurement of the reference: completes the targets before it, and is itself the realisation of UTC(k)."""
+        insort(self._references, offset, key=_at_ns)
+        if len(self._references) > KEPT:
+            del self._references[: KEPT // 4]
+        complete = [waiting for waiting in self._waiting if waiting.offset.at_ns <= offset.at_ns]
+        if complete:
+            self._waiting = [waiting for waiting in self._waiting if waiting.offset.at_ns > offset.at_ns]
+        return [self._itself(offset), *(self._difference(waiting.offset) for waiting in complete)]
+
+    def target(self, offset: ClockOffset, now_ns: int) -> Sequence[TimeError]:
+        """A measurement of a target: complete at once if the reference was measured after it, else it waits."""
+        if self._references and self._references[-1].at_ns >= offset.at_ns:
+            return [self._difference(offset)]
+        self._waiting.append(_Waiting(offset, now_ns))
+        return []
+
+    def provisional(self, now_ns: int, after_s: float) -> Sequence[TimeError]:
+        """What can be claimed now for offsets that have waited longer than `after_s`, each told once.
+
+        They wait on: a later measurement of the reference gives the same record again, with a better claim.
+        """
+        limit_ns = now_ns - round(after_s * 1e9)
+        untold = [waiting for waiting in self._waiting if waiting.since_ns <= limit_ns and not waiting.told]
+        for waiting in untold:
+            waiting.told = True
+        return [self._claim(waiting.offset, self._at(waiting.offset)) for waiting in untold]
+
+    def overdue(self, now_ns: int) -> Sequence[TimeError]:
+        """The offsets that have waited longer than the greatest age, with the best claim there is."""
+        limit_ns = now_ns - self._max_age_ns
+        late = [waiting for waiting in self._waiting if waiting.since_ns <= limit_ns]
+        if late:
+            self._waiting = [waiting for waiting in self._waiting if waiting.since_ns > limit_ns]
+        return [self._difference(waiting.offset) for waiting in late]
+
+    def flush(self) -> Sequence[TimeError]:
+        """Everything that still waits, with the best claim there is: at the end of the daemon."""
+        waiting, self._waiting = self._waiting, []
+        return [self._difference(each.offset) for each in waiting]
+
+    def forget(self, target: str) -> None:
+        """A target that is no longer measured."""
+        self._scatter.pop(target, None)
+        self._waiting = [waiting for waiting in self._waiting if waiting.offset.target != target]
+
+    def _itself(self, offset: ClockOffset) -> TimeError:
+        """The reference against UTC(k): zero by declaration, with its own claim and tie as bound."""
+        expired = self._expired(offset.at_ns)
+        if expired is not None:
+            return TimeError(offset, self.name, self.tie.realises, no_claim=expired)
+        bound = {"upstream": offset.upstream_s, "tie": self.tie.bound_s}
+        u = {"upstream": offset.upstream_s / SQRT3, "tie": self.tie.u_s}
+        return TimeError(
+            offset, self.name, self.tie.realises, 0.0, bound_of(bound), standard_uncertainty_s(u), None, bound, u
+        )
+
+    def _expired(self, at_ns: int) -> Reason | None:
+        until_ns = self.tie.valid_until_ns
+        return Reason.REFERENCE_EXPIRED if until_ns is not None and at_ns > until_ns else None
+
+    def _difference(self, offset: ClockOffset) -> TimeError:
+        """The claim for an offset in its final form: its scatter is counted."""
+        reference = self._at(offset)
+        scatter = self._scatter.setdefault(offset.target, TypeA())
+        if reference is None:
+            scatter.restart()
+        else:
+            scatter.push(offset.offset_s - reference.offset_s)
+        return self._claim(offset, reference)
+
+    def _claim(self, offset: ClockOffset, reference: _AtInstant | None) -> TimeError:
+        expired = self._expired(offset.at_ns)
+        if expired is not None or reference is None:
+            return TimeError(offset, self.name, self.tie.realises, no_claim=expired or Reason.REFERENCE_STALE)
+        bound = {
+            "path": offset.bound_path_s,
+            "timestamping": offset.bound_timestamping_s,
+            "oscillator": offset.bound_oscillator_s,
+            "interpolation": reference.interpolation_s,
+            "reference_path": reference.path_s,
+            "reference_timestamping": reference.timestamping_s,
+            "reference_oscillator": reference.oscillator_s,
+            "reference_upstream": reference.upstream_s,
+            "tie": self.tie.bound_s,
+        }
+        u = {name: value / SQRT3 for name, value in bound.items() if name != "tie"}
+        u["tie"] = self.tie.u_s
+        scatter = self._scatter.get(offset.target)
+        if scatter is not None and scatter.u_s is not None:
+            u["type_a"] = scatter.u_s
+        return TimeError(
+            offset,
+            self.name,
+            self.tie.realises,
+            offset.offset_s - reference.offset_s,
+            bound_of(bound),
+            standard_uncertainty_s(u),
+            None,
+            bound,
+            u,
+        )
+
+    def _at(self, offset: ClockOffset) -> _AtInstant | None:
+        """The reference at the offset's instant, or None if no measurement of it in the same epoch is near enough."""
+        at_ns = offset.at_ns
+        after = bisect_right(self._references, at_ns, key=_at_ns)
+        earlier = self._near(after - 1, -1, offset)
+        later = self._near(after, +1, offset)
+        if earlier is None and later is None:
+            return None
+        if earlier is None or later is None:
+            single = earlier or later
+            assert single is not None
+            age_s = abs(at_ns - single.at_ns) / 1e9
+            return _AtInstant(
+                single.offset_s,
+                single.bound_path_s,
+                single.bound_timestamping_s,
+                single.bound_oscillator_s,
+                single.upstream_s,
+                self._phi * age_s,
+            )
+        d1_s, d2_s = (at_ns - earlier.at_ns) / 1e9, (later.at_ns - at_ns) / 1e9
+        gap_s = d1_s + d2_s
+        w2 = d1_s / gap_s if gap_s > 0 else 0.0
+        w1 = 1.0 - w2
+        return _AtInstant(
+            earlier.offset_s + (later.offset_s - earlier.offset_s) * w2,
+            w1 * earlier.bound_path_s + w2 * later.bound_path_s,
+            w1 * earlier.bound_timestamping_s + w2 * later.bound_timestamping_s,
+            w1 * earlier.bound_oscillator_s + w2 * later.bound_oscillator_s,
+            w1 * earlier.upstream_s + w2 * later.upstream_s,
+            2.0 * self._phi * d1_s * d2_s / gap_s if gap_s > 0 else 0.0,
+        )
+
+    def _near(self, index: int, step: int, offset: ClockOffset) -> ClockOffset | None:
+        """The nearest reference measurement in one direction that is of the same epoch and not too old."""
+        while 0 <= index < len(self._references):
+            reference = self._references[index]
+            if abs(reference.at_ns - offset.at_ns) > self._max_age_ns:
+                return None
+            if reference.clock_epoch == offset.clock_epoch:
+                return reference
+            index += step
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalClock:
+    """The probe's host clock as the reference, declared to realise UTC(k)."""
+
+    tie: Tie
+    name: str = "local"
+
+
+def realise_locally(offset: ClockOffset, clock: LocalClock) -> TimeError:
+    """Target minus UTC(k) where the probe's own clock is the reference: the offset itself, plus the tie's bound."""
+    until_ns = clock.tie.valid_until_ns
+    if until_ns is not None and offset.at_ns > until_ns:
+        return TimeError(offset, clock.name, clock.tie.realises, no_claim=Reason.REFERENCE_EXPIRED)
+    bound = {
+        "path": offset.bound_path_s,
+        "timestamping": offset.bound_timestamping_s,
+        "oscillator": offset.bound_oscillator_s,
+        "tie": clock.tie.bound_s,
+    }
+    u = {name: value / SQRT3 for name, value in bound.items() if name != "tie"} | {"tie": clock.tie.u_s}
+    return TimeError(
+        offset,
+        clock.name,
+        clock.tie.realises,
+        offset.offset_s,
+        bound_of(bound),
+        standard_uncertainty_s(u),
+        None,
+        bound,
+        u,
+    )

@@ -1,0 +1,124 @@
+"""The error budget of one sample: a hard bound and a standard uncertainty, kept apart, part by part.
+
+Rule: the bound is a plain sum that the error cannot exceed; u is the root sum of squares of standard uncertainties (GUM
+section 5.1.2) with the expanded uncertainty U = coverage factor * u, never reported above the bound. Both come from the same parts.
+
+What the target's server claims of itself (root delay, root dispersion) is no part of the bound of a measurement *of* that
+server: its clock is what is being measured, and a server that claims a large dispersion must not become unmeasurable. Where
+a server is the *reference*, its claim is how far it may be from UTC(k), and counts in full.
+
+Sources: RFC 5905 section 11.1 (root distance) and appendix A.5.1.1 (PHI); JCGM 100:2008 section 4.3.7 (rectangular distribution).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import fsum, sqrt
+from typing import TYPE_CHECKING
+
+from timesync.model import ClockOffset, Exchange, Timestamping
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "PHI",
+    "TypeA",
+    "bound_of",
+    "clock_offset",
+    "expanded_uncertainty_s",
+    "standard_uncertainty_s",
+    "worse_timestamping",
+]
+
+# Frequency tolerance of an ordinary clock, s/s (RFC 5905 section 7.2).
+PHI = 15e-6
+SQRT3 = sqrt(3.0)
+
+# What reading the probe's own clock costs, s: the kernel reads it to the ns, user space after a system call.
+PROBE_PRECISION_S = {Timestamping.HARDWARE: 10e-9, Timestamping.KERNEL: 2e-9, Timestamping.USER: 200e-9}
+WORSE = (Timestamping.USER, Timestamping.KERNEL, Timestamping.HARDWARE)
+# A server's claim of a precision of a second or more is no use as a clock at all; RFC 5905 allows the byte to say 2^127.
+WORST_PRECISION_S = 1.0
+
+
+def worse_timestamping(one: Timestamping, other: Timestamping) -> Timestamping:
+    """The kind of a sample whose two stamps were taken in different places: the worse one."""
+    return one if WORSE.index(one) <= WORSE.index(other) else other
+
+
+def clock_offset(exchange: Exchange, phi: float = PHI) -> ClockOffset:
+    """Target minus probe by an exchange, with the bound's parts (RFC 5905 section 8).
+
+    offset = ((t2 - t1) + (t3 - t4)) / 2 and delay = (t4 - t1) - (t3 - t2), summed in integers so that no digit is lost; the
+    bound is delay / 2 (all of the round trip may lie in one direction), the precision of both clocks, and phi times the
+    duration. `phi` is the largest rate of the probe's clock against the target's, s/s.
+    """
+    t1, t2, t3, t4 = exchange.t1_ns, exchange.t2_ns, exchange.t3_ns, exchange.t4_ns
+    delay_s = ((t4 - t1) - (t3 - t2)) / 1e9
+    facts = exchange.facts
+    timestamping = worse_timestamping(exchange.tx_timestamping, exchange.rx_timestamping)
+    server_precision_s = min(facts.precision_s or 0.0, WORST_PRECISION_S)
+    return ClockOffset(
+        exchange.target,
+        exchange.protocol,
+        (t1 + t4) // 2,
+        ((t2 - t1) + (t3 - t4)) / 2e9,
+        delay_s,
+        max(delay_s, 0.0) / 2.0,
+        server_precision_s + PROBE_PRECISION_S[timestamping],
+        phi * (t4 - t1) / 1e9,
+        (facts.root_delay_s or 0.0) / 2.0 + (facts.root_dispersion_s or 0.0),
+        timestamping,
+        exchange.clock_epoch,
+        exchange,
+    )
+
+
+def bound_of(parts: Mapping[str, float]) -> float:
+    """The hard bound, s: the plain sum of its parts."""
+    return fsum(parts.values())
+
+
+def standard_uncertainty_s(parts: Mapping[str, float]) -> float:
+    """The combined standard uncertainty, s: independent parts with sensitivity 1 (JCGM 100:2008 section 5.1.2)."""
+    return sqrt(fsum(value * value for value in parts.values()))
+
+
+def expanded_uncertainty_s(u_s: float, bound_s: float, coverage_factor: float) -> float:
+    """U = coverage factor * u, s; never above the hard bound, which the error cannot exceed."""
+    return min(coverage_factor * u_s, bound_s)
+
+
+@dataclass(slots=True)
+class TypeA:
+    """A running type A uncertainty of single samples: TDEV at the sampling interval (NIST SP 1065 section 5.2.6).
+
+    At m = 1 it is the rms second difference of time error over sqrt(6), so a constant offset and a constant rate do not count.
+    Over the last `SPAN` second differences, by exponential weights; None before three samples.
+    """
+
+    _older_s: float | None = None
+    _newer_s: float | None = None
+    _mean_square: float = 0.0
+    _count: int = 0
+
+    SPAN = 32
+
+    def push(self, x_s: float) -> None:
+        """The next sample, about one interval after the last."""
+        older, newer = self._older_s, self._newer_s
+        if older is not None and newer is not None:
+            second = x_s - 2.0 * newer + older
+            self._count = min(self._count + 1, self.SPAN)
+            self._mean_square += (second * second - self._mean_square) / self._count
+        self._older_s, self._newer_s = newer, x_s
+
+    def restart(self) -> None:
+        """Forget the samples, not the spread: after a step of the probe's clock no difference spans it."""
+        self._older_s = self._newer_s = None
+
+    @property
+    def u_s(self) -> float | None:
+        """Standard uncertainty of one sample, s."""
+        return sqrt(self._mean_square / 6.0) if self._count else None
