@@ -9,8 +9,11 @@ format of leap-seconds.list as IERS and NIST publish it.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
+from bisect import bisect_right
+from dataclasses import dataclass
 
 from timesync.errors import DataError
 
@@ -18,6 +21,9 @@ __all__ = [
     "NS_PER_DAY",
     "NS_PER_S",
     "NTP_TO_UNIX_S",
+    "Leap",
+    "LeapRow",
+    "LeapTable",
     "format_utc",
     "mjd_to_unix_ns",
     "ntp_difference_ns",
@@ -190,3 +196,137 @@ def _civil_from_days(days: int) -> tuple[int, int, int]:
     day = day_of_year - (153 * month_from_march + 2) // 5 + 1
     month = month_from_march + 3 if month_from_march < 10 else month_from_march - 9
     return cycle * 400 + year_of_cycle + (month < 3), month, day
+
+
+@dataclass(frozen=True, slots=True)
+class LeapRow:
+    """From `at_ns` (Unix ns) on, TAI is ahead of UTC by `tai_minus_utc_s`."""
+
+    at_ns: int
+    tai_minus_utc_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leap:
+    """A leap second: UTC has `step_s` seconds more (+1) or fewer (-1) just before `at_ns` (Unix ns, 0h of the next day)."""
+
+    at_ns: int
+    step_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeapTable:
+    """TAI - UTC since 1972. What it says about instants after `expires_ns` is not known to be true: ask `is_expired`."""
+
+    updated_ns: int
+    expires_ns: int
+    rows: tuple[LeapRow, ...]
+
+    @classmethod
+    def parse(cls, text: str, source: str = "leap-seconds.list") -> LeapTable:
+        """The table that a leap-seconds.list holds. Raises `DataError`, naming line and remedy, unless its hash is right."""
+        return _parse_leap_table(text, source)
+
+    def is_expired(self, at_ns: int) -> bool:
+        """Whether at `at_ns` (Unix ns) a leap second could have been announced that this table does not know."""
+        return at_ns >= self.expires_ns
+
+    def tai_minus_utc_s(self, at_ns: int) -> int:
+        """TAI - UTC in whole seconds at `at_ns` (Unix ns); `DataError` before 1972, when it was no whole number."""
+        index = bisect_right(self.rows, at_ns, key=lambda row: row.at_ns)
+        if index == 0:
+            raise DataError(f"TAI - UTC is not known at {format_utc(at_ns)}; the table begins at {self._begin()}")
+        return self.rows[index - 1].tai_minus_utc_s
+
+    def next_leap(self, at_ns: int) -> Leap | None:
+        """The first announced leap second after `at_ns` (Unix ns), None where none is announced."""
+        index = max(
+            bisect_right(self.rows, at_ns, key=lambda row: row.at_ns), 1
+        )  # the first row is a beginning, no leap
+        if index == len(self.rows):
+            return None
+        before, after = self.rows[index - 1 : index + 1]
+        return Leap(after.at_ns, after.tai_minus_utc_s - before.tai_minus_utc_s)
+
+    def utc_to_tai_ns(self, at_ns: int) -> int:
+        """TAI, as ns since 1970-01-01T00:00:00 TAI (the epoch of PTP), of `at_ns` (Unix ns)."""
+        return at_ns + self.tai_minus_utc_s(at_ns) * NS_PER_S
+
+    def tai_to_utc_ns(self, tai_ns: int) -> int:
+        """Unix ns of a TAI instant: the inverse of `utc_to_tai_ns`.
+
+        As in POSIX, an inserted second (23:59:60) has the Unix time of the second after it, which so comes twice; a Unix
+        second that a negative leap removes never comes.
+        """
+        index = bisect_right(self.rows, tai_ns, key=lambda row: row.at_ns + row.tai_minus_utc_s * NS_PER_S)
+        if index == 0:
+            raise DataError(f"UTC is not known at {tai_ns} ns of TAI; the table begins at {self._begin()}")
+        return tai_ns - self.rows[index - 1].tai_minus_utc_s * NS_PER_S
+
+    def _begin(self) -> str:
+        return format_utc(self.rows[0].at_ns)
+
+
+_NEW_COPY = "get a new copy of leap-seconds.list from IERS or your system's tzdata"
+_LEAP_MARKS = {
+    "#$": (re.compile(r"\d{1,12}", re.ASCII), "the time of the last update", "one number, NTP seconds"),
+    "#@": (re.compile(r"\d{1,12}", re.ASCII), "the expiry", "one number, NTP seconds"),
+    "#h": (re.compile(r"[0-9a-fA-F]{1,8}( [0-9a-fA-F]{1,8}){4}", re.ASCII), "the hash", "five hexadecimal words"),
+}
+_LEAP_ROW = re.compile(r"\s*(\d{1,12})\s+(\d{1,4})\s*(?:#.*)?", re.ASCII)
+
+
+def _parse_leap_table(text: str, source: str) -> LeapTable:
+    """Marked lines `#$` (updated), `#@` (expires), `#h` (SHA-1), other comments, and rows of NTP seconds and TAI - UTC."""
+    marked: dict[str, str] = {}
+    rows: list[LeapRow] = []
+    hashed = hashlib.sha1(
+        usedforsecurity=False
+    )  # over the digits of updated, expires and the rows, in the file's order
+    for number, line in enumerate(text.splitlines(), 1):
+        where, mark = f"{source} line {number}", line[:2]
+        if mark in _LEAP_MARKS:
+            marked[mark] = _leap_mark(line, marked, where)
+            if mark != "#h":
+                hashed.update(marked[mark].encode())
+        elif line.strip() and not line.startswith("#"):
+            match = _LEAP_ROW.fullmatch(line)
+            if match is None:
+                raise DataError(f"{where}: not 'NTP-seconds TAI-UTC'; {_NEW_COPY}")
+            rows.append(_leap_row(int(match[1]), int(match[2]), rows, where))
+            hashed.update((match[1] + match[2]).encode())
+    for mark, (_, meaning, _) in _LEAP_MARKS.items():
+        if mark not in marked:
+            raise DataError(f"{source}: no line {mark} ({meaning}); {_NEW_COPY}")
+    if not rows:
+        raise DataError(f"{source}: no row; {_NEW_COPY}")
+    # Leading zeros of a word may be missing in the file.
+    if "".join(word.rjust(8, "0") for word in marked["#h"].lower().split()) != hashed.hexdigest():
+        raise DataError(f"{source}: the hash does not match, the file is damaged or was edited; {_NEW_COPY}")
+    return LeapTable(_ntp_s_to_unix_ns(int(marked["#$"])), _ntp_s_to_unix_ns(int(marked["#@"])), tuple(rows))
+
+
+def _leap_mark(line: str, marked: dict[str, str], where: str) -> str:
+    mark, value = line[:2], " ".join(line[2:].split())
+    pattern, meaning, form = _LEAP_MARKS[mark]
+    if not pattern.fullmatch(value):
+        raise DataError(f"{where}: {meaning} is not {form}; {_NEW_COPY}")
+    if mark in marked:
+        raise DataError(f"{where}: {meaning} comes twice; {_NEW_COPY}")
+    return value
+
+
+def _leap_row(ntp_s: int, tai_minus_utc_s: int, before: list[LeapRow], where: str) -> LeapRow:
+    row = LeapRow(_ntp_s_to_unix_ns(ntp_s), tai_minus_utc_s)
+    if row.at_ns % NS_PER_DAY:
+        raise DataError(f"{where}: {ntp_s} is not the beginning of a day; {_NEW_COPY}")
+    if before and row.at_ns <= before[-1].at_ns:
+        raise DataError(f"{where}: not later than the row before; {_NEW_COPY}")
+    if before and abs(tai_minus_utc_s - before[-1].tai_minus_utc_s) != 1:
+        raise DataError(f"{where}: TAI - UTC does not change by one second; {_NEW_COPY}")
+    return row
+
+
+def _ntp_s_to_unix_ns(ntp_s: int) -> int:
+    """Whole NTP seconds counted through all eras, as in leap-seconds.list."""
+    return (ntp_s - NTP_TO_UNIX_S) * NS_PER_S
