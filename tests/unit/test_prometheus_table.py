@@ -1,0 +1,42 @@
+"""The table of metrics keeps Prometheus' conventions, and its page is up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from timesync.export.document import metrics_page
+from timesync.export.metrics import METRICS, Kind, Subject
+
+PAGE = Path(__file__).resolve().parents[2] / "deploy" / "METRICS.md"
+BASE_UNITS = ("_seconds", "_bytes", "_ratio", "_total", "_info", "_records")
+WITHOUT_UNIT = {
+    "timesync_stratum",
+    "timesync_leap",
+    "timesync_timestamping",
+    "timesync_utc_claim",
+    "timesync_targets",
+    "process_open_fds",
+    "process_max_fds",
+}
+
+
+def test_the_page_of_metrics_is_made_from_the_table():
+    made = metrics_page()
+    assert PAGE.read_text(encoding="utf-8") == made, "run: python -m timesync.export.document > deploy/METRICS.md"
+
+
+@pytest.mark.parametrize("entry", METRICS.values(), ids=lambda entry: entry.name)
+def test_a_metric_keeps_the_naming_conventions(entry):
+    assert (entry.kind is Kind.COUNTER) == entry.name.endswith("_total")
+    assert entry.name.endswith(BASE_UNITS) or entry.name in WITHOUT_UNIT
+    assert entry.name.startswith("process_" if entry.subject is Subject.PROCESS else "timesync_")
+    assert entry.help.endswith(".")
+    assert len(entry.labels) == len(set(entry.labels))
+    # Prometheus adds these itself; facts of the server are values, never labels.
+    assert not {"job", "instance", "le", "quantile", "stratum", "leap"} & set(entry.labels)
+
+
+def test_a_table_cell_of_the_page_holds_no_column_mark():
+    assert all("|" not in entry.help for entry in METRICS.values())

@@ -1,0 +1,84 @@
+"""deploy/METRICS.md, made from the table of metrics: `python -m timesync.export.document > deploy/METRICS.md`.
+
+Rule: the page is never edited by hand; a test compares it with the table. Pure, but for the last two lines.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from timesync.export.current import GRACE_S, LIFE_INTERVALS
+from timesync.export.metrics import METRICS, SUBJECT_LABELS, Life, Subject
+from timesync.reasons import REASONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from timesync.export.metrics import Metric
+
+__all__ = ["metrics_page"]
+
+_INTRODUCTION = f"""# Metrics
+
+`GET /metrics` in Prometheus' text format 0.0.4. This page is made from the table in `timesync/export/metrics.py` by
+`python -m timesync.export.document > deploy/METRICS.md`.
+
+- Seconds, bytes and counts; no sentinel values. A value that is not known is a series that is not there.
+- Signs: clock minus reference (ITU-T G.810). Positive: the target is ahead.
+- *Bound*: the error cannot exceed it. *Uncertainty*: GUM standard uncertainty, coverage factor 1.
+- A target's gauges go away when they are no longer news: after {LIFE_INTERVALS:g} poll intervals and {GRACE_S:g} s without a new
+  measurement, answer or poll, as the column *goes after* says. Prometheus then marks the series stale at its next scrape.
+- Counters, and the time of the last sample, stay while the target is configured. `timesync_polls_total` is always the sum of
+  `timesync_replies_total` and of `timesync_losses_total` over all reasons.
+- How old is the newest measurement? `time() - timesync_last_sample_timestamp_seconds`
+- Is a configured target without a UTC(k) claim, and why? `timesync_utc_claim == 0`, `timesync_utc_claim_absent_info`
+- Share of packets lost on the way:
+  `rate(timesync_losses_total{{reason="timeout"}}[15m]) / ignoring(reason) rate(timesync_polls_total[15m])`
+"""
+
+_HEADINGS = {
+    Subject.TARGET: "Targets",
+    Subject.PROBE: "The probe",
+    Subject.PROCESS: "The process",
+}
+
+_GOES_AFTER = {
+    Life.MEASUREMENT: "no measurement",
+    Life.ANSWER: "no answer",
+    Life.POLL: "no poll",
+    Life.KEPT: "-",
+}
+
+
+def metrics_page() -> str:
+    """The whole page, Markdown."""
+    return "\n".join([_INTRODUCTION, *_sections(METRICS.values()), *_reasons(), ""])
+
+
+def _sections(table: Iterable[Metric]) -> Iterator[str]:
+    entries = list(table)
+    for subject, heading in _HEADINGS.items():
+        labels = ", ".join(f"`{label}`" for label in SUBJECT_LABELS[subject])
+        yield f"## {heading}\n"
+        yield f"Labels of every series: {labels}.\n" if labels else "Without labels of our own.\n"
+        yield "| metric | type | further labels | goes after | meaning |"
+        yield "|---|---|---|---|---|"
+        for entry in entries:
+            if entry.subject is subject:
+                own = ", ".join(f"`{label}`" for label in entry.own_labels)
+                yield f"| `{entry.name}` | {entry.kind} | {own} | {_GOES_AFTER[entry.life]} | {entry.help} |"
+        yield ""
+
+
+def _reasons() -> Iterator[str]:
+    yield "## Reasons\n"
+    yield "Values of the label `reason`.\n"
+    yield "| reason | points at | meaning | remedy |"
+    yield "|---|---|---|---|"
+    for reason, meaning in REASONS.items():
+        yield f"| `{reason}` | {meaning.whose} | {meaning.text} | {meaning.remedy} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(metrics_page())

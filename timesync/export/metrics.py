@@ -1,0 +1,204 @@
+"""The table of metrics: every name that /metrics can show, its type, labels and help text.
+
+Rule: a metric that is not in this table is not shown, and deploy/METRICS.md is made from it. Names and units follow the
+Prometheus practice: the prefix `timesync_`, base units, `_total` for counters, `_info` for facts that live in labels, a
+state-set (one series per state, 0 or 1) for a small closed set of states. An absent value is an absent series.
+Source: Prometheus documentation, "Metric and label naming" and "Writing exporters"; OpenMetrics 1.0, "StateSet", "Info".
+Pure: nothing here reads a clock, a file or a socket.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["METRICS", "Kind", "Life", "Metric", "Subject", "metric"]
+
+
+class Kind(StrEnum):
+    """The Prometheus type of a metric."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+
+
+class Subject(StrEnum):
+    """What a metric speaks of: it decides the labels that every one of its series carries."""
+
+    TARGET = "target"
+    PROBE = "probe"
+    PROCESS = "process"
+
+
+class Life(StrEnum):
+    """When a series goes away by itself (all of a target's series go when the target is removed)."""
+
+    MEASUREMENT = "no measurement for its life"
+    ANSWER = "no answer, measured or refused, for its life"
+    POLL = "no poll at all for its life"
+    KEPT = "never"
+
+
+SUBJECT_LABELS: dict[Subject, tuple[str, ...]] = {
+    Subject.TARGET: ("site", "probe", "target", "protocol"),
+    Subject.PROBE: ("site", "probe"),
+    Subject.PROCESS: (),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric family. `own_labels` come on top of those of its subject."""
+
+    name: str
+    kind: Kind
+    subject: Subject
+    life: Life
+    help: str
+    own_labels: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every label that a series of this metric may carry."""
+        return SUBJECT_LABELS[self.subject] + self.own_labels
+
+
+def _target(name: str, help_text: str, *own_labels: str) -> Metric:
+    """A gauge of a target that lives as long as its measurements."""
+    return Metric(name, Kind.GAUGE, Subject.TARGET, Life.MEASUREMENT, help_text, own_labels)
+
+
+def _polled(name: str, help_text: str, *own_labels: str) -> Metric:
+    """A gauge of a target that lives as long as it is polled."""
+    return Metric(name, Kind.GAUGE, Subject.TARGET, Life.POLL, help_text, own_labels)
+
+
+def _answered(name: str, help_text: str) -> Metric:
+    """A gauge of what a server says of itself, in an answer that may have been refused."""
+    return Metric(name, Kind.GAUGE, Subject.TARGET, Life.ANSWER, help_text)
+
+
+def _target_kept(kind: Kind, name: str, help_text: str, *own_labels: str) -> Metric:
+    return Metric(name, kind, Subject.TARGET, Life.KEPT, help_text, own_labels)
+
+
+def _probe(kind: Kind, name: str, help_text: str, *own_labels: str) -> Metric:
+    return Metric(name, kind, Subject.PROBE, Life.KEPT, help_text, own_labels)
+
+
+def _process(kind: Kind, name: str, help_text: str) -> Metric:
+    return Metric(name, kind, Subject.PROCESS, Life.KEPT, help_text)
+
+
+_G, _C = Kind.GAUGE, Kind.COUNTER
+
+_TABLE: tuple[Metric, ...] = (
+    # What was measured.
+    _target("timesync_offset_seconds", "Target minus the probe's clock, newest measurement; positive: target ahead."),
+    _target("timesync_offset_bound_seconds", "Hard bound of timesync_offset_seconds: its error cannot exceed this."),
+    _target("timesync_delay_seconds", "Round-trip delay of the newest measurement."),
+    _target(
+        "timesync_time_error_seconds",
+        "Target minus UTC(k), measured against the reference; positive: target ahead. Absent without a UTC(k) claim.",
+        "reference",
+    ),
+    _target(
+        "timesync_time_error_bound_seconds",
+        "Hard bound of timesync_time_error_seconds: its error cannot exceed this.",
+        "reference",
+    ),
+    _target(
+        "timesync_time_error_uncertainty_seconds",
+        "Standard uncertainty (GUM, coverage factor 1) of timesync_time_error_seconds.",
+        "reference",
+    ),
+    _target(
+        "timesync_timestamping",
+        "Where the timestamps of the newest measurement were taken: 1 for the state that holds, 0 for the others.",
+        "timestamping",
+    ),
+    _target("timesync_mode_info", "Mode of the newest exchange, for NTP basic or interleaved; always 1.", "mode"),
+    _target(
+        "timesync_reference_info",
+        "The reference that the target is compared with, and the UTC(k) it realises; always 1.",
+        "reference",
+        "realises",
+    ),
+    # What the server says of itself, in its newest answer, measured or refused.
+    _answered("timesync_root_delay_seconds", "Root delay that the server claims."),
+    _answered(
+        "timesync_root_dispersion_seconds", "Root dispersion that the server claims; it grows between its polls."
+    ),
+    _answered("timesync_stratum", "Stratum that the server claims; 16 and above: not synchronised."),
+    _answered(
+        "timesync_leap", "Leap indicator that the server sends: 0 none, 1 insert, 2 delete a second, 3 unsynchronised."
+    ),
+    # How far to trust it.
+    _polled(
+        "timesync_utc_claim",
+        "1 if timesync_time_error_seconds is shown, so that the target is compared with UTC(k) now; 0 if it is not.",
+    ),
+    _polled(
+        "timesync_utc_claim_absent_info",
+        "Why there is no UTC(k) claim (a name from the table of reasons); always 1, absent while there is a claim.",
+        "reason",
+    ),
+    _polled(
+        "timesync_reachability_ratio", "Share of the last 8 polls (fewer at the beginning) that gave a measurement."
+    ),
+    # What was asked, and what came of it. polls = replies + the sum of losses over all reasons.
+    _target_kept(_C, "timesync_polls_total", "Polls that are accounted for, measured or missed."),
+    _target_kept(_C, "timesync_replies_total", "Polls that gave a measurement."),
+    _target_kept(
+        _C,
+        "timesync_losses_total",
+        "Polls without a measurement, by reason; stopped_by_server, probe_overloaded and probe_failed were not sent.",
+        "reason",
+    ),
+    _target_kept(
+        _G,
+        "timesync_last_sample_timestamp_seconds",
+        "When the newest measurement was made, on the probe's clock, Unix time. Kept while the target is configured.",
+    ),
+    _target_kept(_G, "timesync_poll_interval_seconds", "The target's poll interval."),
+    # The probe.
+    _probe(_G, "timesync_targets", "Targets that are configured."),
+    _probe(_C, "timesync_clock_steps_total", "Steps and suspends of the probe's own clock since the daemon started."),
+    _probe(_G, "timesync_event_loop_lag_seconds", "How late the event loop woke up, newest check."),
+    _probe(_C, "timesync_events_total", "Events, by kind and severity.", "kind", "severity"),
+    _probe(_G, "timesync_spool_bytes", "Size of the spool on disk."),
+    _probe(_G, "timesync_spool_limit_bytes", "Configured size limit of the spool."),
+    _probe(_G, "timesync_spool_records", "Records that wait in the spool for this sink.", "sink"),
+    _probe(
+        _G,
+        "timesync_spool_oldest_age_seconds",
+        "Age of the oldest record that waits for this sink; absent when none waits.",
+        "sink",
+    ),
+    _probe(_C, "timesync_spool_dropped_total", "Records that this sink will never get: the spool was full.", "sink"),
+    _probe(_C, "timesync_spool_refused_total", "Records that this sink refused for good.", "sink"),
+    _probe(_G, "timesync_build_info", "Version of timesync and of Python; always 1.", "version", "python"),
+    # This exposition itself.
+    _probe(_G, "timesync_exposition_duration_seconds", "How long it took to render the previous scrape."),
+    _probe(
+        _C,
+        "timesync_exposition_refused_total",
+        "Values that could not be shown (not a finite number), by metric.",
+        "metric",
+    ),
+    _probe(_C, "timesync_exposition_unknown_target_total", "Records of targets that are not configured; not shown."),
+    # The process, under the names that every Prometheus client library uses.
+    _process(_C, "process_cpu_seconds_total", "Total user and system CPU time spent in seconds."),
+    _process(_G, "process_resident_memory_bytes", "Resident memory size in bytes."),
+    _process(_G, "process_virtual_memory_bytes", "Virtual memory size in bytes."),
+    _process(_G, "process_open_fds", "Number of open file descriptors."),
+    _process(_G, "process_max_fds", "Maximum number of open file descriptors."),
+    _process(_G, "process_start_time_seconds", "Start time of the process since the Unix epoch in seconds."),
+)
+
+METRICS: dict[str, Metric] = {entry.name: entry for entry in _TABLE}
+
+
+def metric(name: str) -> Metric:
+    """The metric of that name. Raises KeyError: a name outside the table is a mistake in the program."""
+    return METRICS[name]

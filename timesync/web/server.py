@@ -1,0 +1,165 @@
+"""The daemon's small HTTP server: /metrics, /healthz, /readyz, an index at /, and the pages that others add.
+
+Rule: read-only (GET and HEAD), on the loopback interface unless configured otherwise, and knows nothing of measuring:
+every fact comes from a callable that is passed in. Every answer carries the headers that keep a browser from guessing,
+framing or caching; what comes from outside is escaped.
+
+    server = WebServer(
+        HttpSettings(), title="NIM / probe-1", metrics=exposition.expose, alive=alive_checks, ready=ready_checks
+    )
+    await server.start()          # server.urls: where it listens; port 0 in the settings chooses a free one
+    await server.stop()
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from timesync import __version__
+from timesync.web.health import is_well, report
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from timesync.settings import HttpSettings
+    from timesync.web.health import Check
+
+__all__ = ["Page", "WebServer", "make_application"]
+
+METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+SECURITY_HEADERS = {
+    "Server": "timesync",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+}
+
+_COMPRESS_ABOVE_BYTES = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One more page: where it is, its line in the index (none if empty), and its handler."""
+
+    path: str
+    title: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_application(
+    *,
+    title: str,
+    metrics: Callable[[], Awaitable[bytes]],
+    alive: Callable[[], Sequence[Check]],
+    ready: Callable[[], Sequence[Check]],
+    pages: Sequence[Page] = (),
+) -> web.Application:
+    """The aiohttp application. `title` names the site and the probe; the others give the facts, when they are asked for.
+
+    A page whose path is / takes the place of the index.
+    """
+
+    async def show_metrics(_request: web.Request) -> web.Response:
+        body = await metrics()
+        response = web.Response(body=body, headers={"Content-Type": METRICS_CONTENT_TYPE})
+        if len(body) > _COMPRESS_ABOVE_BYTES:
+            response.enable_compression()  # if the scraper accepts it; large bodies are compressed in a thread
+        return response
+
+    async def show_alive(_request: web.Request) -> web.Response:
+        return _checks(alive())
+
+    async def show_ready(_request: web.Request) -> web.Response:
+        return _checks(ready())
+
+    standard = (
+        Page("/metrics", "Metrics, for Prometheus", show_metrics),
+        Page("/healthz", "Alive? (JSON)", show_alive),
+        Page("/readyz", "Ready? (JSON)", show_ready),
+    )
+    everything = (*pages, *standard)
+    index = _index(title, everything)
+
+    async def show_index(_request: web.Request) -> web.Response:
+        return web.Response(text=index, content_type="text/html")
+
+    application = web.Application(client_max_size=1024)
+    application.on_response_prepare.append(_add_headers)
+    for page in everything:
+        application.router.add_get(page.path, page.handler)
+    if all(page.path != "/" for page in pages):
+        application.router.add_get("/", show_index)
+    return application
+
+
+async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in SECURITY_HEADERS.items():
+        response.headers[name] = value
+    response.headers.setdefault("Cache-Control", "no-store")
+
+
+def _checks(checks: Sequence[Check]) -> web.Response:
+    body = json.dumps(report(checks), indent=2) + "\n"
+    return web.Response(text=body, content_type="application/json", status=200 if is_well(checks) else 503)
+
+
+def _index(title: str, pages: Sequence[Page]) -> str:
+    links = "\n".join(
+        f'<li><a href="{html.escape(page.path)}">{html.escape(page.title)}</a></li>' for page in pages if page.title
+    )
+    safe = html.escape(title)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>timesync: {safe}</title></head>\n'
+        f"<body>\n<h1>timesync: {safe}</h1>\n<ul>\n{links}\n</ul>\n<p>timesync {html.escape(__version__)}</p>\n"
+        "</body>\n</html>\n"
+    )
+
+
+class WebServer:
+    """The application on its socket."""
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        *,
+        title: str,
+        metrics: Callable[[], Awaitable[bytes]],
+        alive: Callable[[], Sequence[Check]],
+        ready: Callable[[], Sequence[Check]],
+        pages: Sequence[Page] = (),
+    ) -> None:
+        self._settings = settings
+        application = make_application(title=title, metrics=metrics, alive=alive, ready=ready, pages=pages)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
+
+    async def start(self) -> None:
+        """Listen. Raises OSError if the address cannot be had (in use, not ours)."""
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._settings.host, self._settings.port).start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+
+    @property
+    def urls(self) -> Sequence[str]:
+        """Where the server listens, one URL an address; empty when it does not."""
+        return [_url(address) for address in self._runner.addresses]
+
+    async def stop(self) -> None:
+        """Stop listening, after the answers under way (2 s at most)."""
+        await self._runner.cleanup()
+
+
+def _url(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
+    host, port = address[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
