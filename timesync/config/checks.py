@@ -1,0 +1,263 @@
+"""What one table of a configuration says against another: names, references, schedules, credentials.
+
+Rule: each check is a function of the draft that adds what it finds; it looks only at values that were read well. Nothing here
+reads a clock or the network: a configuration is good or bad whenever and wherever it is checked.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from timesync import plugin
+from timesync.config.sections import report_unknown_key
+from timesync.config.wording import closest, joined, number_text, shown
+from timesync.settings import TargetSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from timesync.config.sections import Draft, Section
+
+__all__ = ["CHECKS", "room_for_timeout"]
+
+LOCAL = "local"
+
+
+def room_for_timeout(target: Section) -> float:
+    """Seconds left for the last reply of a turn before the next turn begins."""
+    values = target.values
+    return float(values["interval_s"] - (values["burst"] - 1) * values["burst_spacing_s"])
+
+
+def check_position(draft: Draft) -> None:
+    """A position is whole or absent."""
+    site = draft.single["site"]
+    for one, other in (("latitude", "longitude"), ("longitude", "latitude")):
+        if one in site.given and other not in site.given:
+            draft.report(site.where, f"there is a {one} and no {other}", f"Add the {other}, or remove the {one}")
+
+
+def check_names(draft: Draft) -> None:
+    """Names are unique; `local` is the host clock's."""
+    for sections in draft.many.values():
+        first: dict[str, str] = {}
+        for section in sections:
+            if not section.has("name"):
+                continue
+            name = section.values["name"]
+            if name in first:
+                draft.report(
+                    f"{section.where}: name", f"{shown(name)} is the name of {first[name]} too", "Rename one of them"
+                )
+            first.setdefault(name, section.where.removeprefix(f"{draft.source}: "))
+    for target in draft.many["target"]:
+        if target.has("name") and target.values["name"] == LOCAL:
+            draft.report(
+                f"{target.where}: name", '"local" is the name of the host clock as a reference', "Rename the target"
+            )
+
+
+def check_ties(draft: Draft) -> None:
+    """A reference says how it is tied to UTC(k), with its bound and u; nothing else does."""
+    for target in draft.many["target"]:
+        ties = [name for name in ("tie_bound_s", "tie_u_s", "tie_valid_until") if name in target.given]
+        if "realises" not in target.given:
+            for name in ties:
+                draft.report(
+                    f"{target.where}: {name}",
+                    "only a reference has a tie, and this target does not say what it realises",
+                    'Add realises = "UTC(...)" to make it a reference, or remove the tie',
+                )
+            continue
+        for name, meaning in (("tie_bound_s", "bound"), ("tie_u_s", "standard uncertainty")):
+            if name not in target.given:
+                draft.report(
+                    target.where,
+                    f"it is a reference (realises), and {name} is missing",
+                    f"Add {name}, the {meaning} of reference minus UTC(k) in seconds; 0 where you mean it",
+                )
+        _check_u_within_bound(draft, target, "tie_bound_s", "tie_u_s")
+    _check_u_within_bound(draft, draft.single["local_reference"], "bound_s", "u_s")
+
+
+def _check_u_within_bound(draft: Draft, section: Section, bound: str, u: str) -> None:
+    if section.has(bound) and section.has(u) and section.values[u] > section.values[bound]:
+        draft.report(
+            f"{section.where}: {u}",
+            f"the standard uncertainty, {section.values[u]:g} s, is more than {bound}, {section.values[bound]:g} s",
+            "What cannot exceed its bound cannot scatter further than it: correct one of them",
+        )
+
+
+def check_references(draft: Draft) -> None:
+    """A reference that is named exists, realises something, and is not the target itself."""
+    default = draft.single["reference"]
+    if default.has("default"):
+        _check_reference(draft, f"{default.where}: default", default.values["default"], None)
+    for target in draft.many["target"]:
+        if target.has("reference"):
+            own = target.values["name"] if target.has("name") else None
+            _check_reference(draft, f"{target.where}: reference", target.values["reference"], own)
+
+
+def _check_reference(draft: Draft, where: str, reference: str, own_name: str | None) -> None:
+    targets = {target.values["name"]: target for target in draft.many["target"] if target.has("name")}
+    references = [name for name, target in targets.items() if "realises" in target.given]
+    if draft.single["local_reference"].given:
+        references.append(LOCAL)
+    others = [name for name in references if name != own_name]
+    offered = (
+        f"Name {joined(shown(name) for name in others)}"
+        if others
+        else 'Give a target realises = "UTC(...)" and name that'
+    )
+    if reference == own_name:
+        draft.report(where, "a target cannot be its own reference", f"{offered}, or remove the key")
+    elif reference in references:
+        return
+    elif reference == LOCAL:
+        remedy = "Add [local_reference] and say what the host clock realises, or name another reference"
+        draft.report(where, '"local" is the host clock, and [local_reference] is missing', remedy)
+    elif reference in targets:
+        remedy = f'Add realises = "UTC(...)" and its tie to {shown(reference)}, or name another reference'
+        draft.report(where, f"{shown(reference)} does not say which UTC(k) it realises", remedy)
+    else:
+        guess = closest(reference, others)
+        draft.report(where, f"there is no target {shown(reference)}", f'Did you mean "{guess}"?' if guess else offered)
+
+
+def check_schedules(draft: Draft) -> None:
+    """A turn ends before the next begins; a reference does not go stale between two of its turns."""
+    reference = draft.single["reference"]
+    for target in draft.many["target"]:
+        if not target.sound("interval_s", "timeout_s", "burst", "burst_spacing_s"):
+            continue
+        values, room = target.values, room_for_timeout(target)
+        interval, timeout = number_text(values["interval_s"]), number_text(values["timeout_s"])
+        if room <= 0:
+            draft.report(
+                f"{target.where}: burst",
+                f"{values['burst']} exchanges, {number_text(values['burst_spacing_s'])} s apart, take longer than the "
+                f"interval of {interval} s",
+                "Lower burst or burst_spacing_s, or raise interval_s",
+            )
+        elif target.has("timeout_s") and values["timeout_s"] > room:
+            draft.report(
+                f"{target.where}: timeout_s",
+                f"{timeout} s does not fit into a turn: the next begins {number_text(room)} s after the last is sent",
+                f"Write timeout_s = {number_text(room)} or less, leave it out, or raise interval_s",
+            )
+        if (
+            "realises" in target.given
+            and reference.sound("max_age_s")
+            and values["interval_s"] > reference.values["max_age_s"]
+        ):
+            draft.report(
+                f"{target.where}: interval_s",
+                f"a reference measured every {interval} s goes stale after {number_text(reference.values['max_age_s'])} s "
+                "(max_age_s of [reference])",
+                "Lower interval_s (a quarter of max_age_s bears a few losses), or raise max_age_s",
+            )
+
+
+def check_kinds(draft: Draft) -> None:
+    """The probe kind exists; it knows each option, and has nothing against the target."""
+    by_kind: dict[str, list[Section]] = defaultdict(list)
+    for target in draft.many["target"]:
+        if target.sound("kind"):
+            by_kind[target.values["kind"]].append(target)
+    for name, targets in by_kind.items():
+        # Once a kind and not once a target: the search through what is installed takes milliseconds.
+        kind = _kind(draft, name, targets)
+        if kind is not None:
+            options = kind.options
+            for target in targets:
+                _check_target(draft, kind, options, target)
+
+
+def _check_target(draft: Draft, kind: plugin.ProbeKind, options: Mapping[str, str], target: Section) -> None:
+    for name in target.rest:
+        if name not in options:
+            report_unknown_key(draft, target, name, options)
+    if not target.sound("address"):
+        return
+    values = target.values
+    settings = TargetSettings(
+        name=values["name"] or "unnamed",
+        kind=values["kind"],
+        address=values["address"],
+        interval_s=values["interval_s"],
+        timeout_s=values["timeout_s"],
+        burst=values["burst"],
+        burst_spacing_s=values["burst_spacing_s"],
+        options={name: value for name, value in target.rest.items() if name in options},
+    )
+    draft.problems.extend(kind.check(settings, target.where))
+
+
+def _kind(draft: Draft, name: str, targets: list[Section]) -> plugin.ProbeKind | None:
+    try:
+        return plugin.load_kind(name)
+    except plugin.UnknownProbeKindError:
+        installed = list(plugin.kinds())
+        guess = closest(name, installed)
+        what = f"no probe kind {shown(name)} is installed"
+        remedy = f'Did you mean "{guess}"?' if guess else f"Installed: {', '.join(installed) or 'none'}"
+    except (ImportError, AttributeError) as error:
+        what = f"the probe kind {shown(name)} is installed and cannot be loaded ({error})"
+        remedy = "Repair the package that brings it, or its dependencies"
+    for target in targets:
+        draft.report(f"{target.where}: kind", what, remedy)
+    return None
+
+
+def check_keys(draft: Draft) -> None:
+    """A target that names a key needs a file of keys."""
+    if "file" in draft.single["keys"].given:
+        return
+    for target in draft.many["target"]:
+        if "key" in target.rest:
+            remedy = 'Add [keys] with file = "ntp.keys", or remove the key'
+            draft.report(f"{target.where}: key", "a key is named, and there is no file of keys", remedy)
+
+
+# What each API of InfluxDB needs, and what else only it has.
+API_KEYS = {
+    "v2": ("bucket", "organisation", "token_file"),
+    "v1": ("database", "retention_policy", "username", "password_file"),
+}
+
+
+def check_influx(draft: Draft) -> None:
+    """Each API of InfluxDB has its own address and credentials."""
+    for sink in draft.many["influxdb"]:
+        if not sink.sound("api"):
+            continue
+        api = sink.values["api"]
+        other = "v1" if api == "v2" else "v2"
+        needed = API_KEYS[api][0]
+        foreign = [name for name in API_KEYS[other] if name in sink.given]
+        if foreign and needed not in sink.given:
+            what = f"it speaks api {api}, and has what belongs to api {other}: {', '.join(foreign)}"
+            draft.report(sink.where, what, f'Write api = "{other}", or say {needed} instead')
+        elif foreign:
+            what = f"there is no {' and no '.join(foreign)} in api {api}"
+            draft.report(sink.where, what, f'Remove what does not belong, or write api = "{other}"')
+        elif needed not in sink.given:
+            draft.report(sink.where, f"api {api} needs {needed}", f'Add {needed} = "timesync"')
+        for one, partner in (("username", "password_file"), ("password_file", "username")):
+            if api == "v1" and one in sink.given and partner not in sink.given:
+                draft.report(sink.where, f"there is {one} and no {partner}", f"Add {partner}, or remove {one}")
+
+
+CHECKS: tuple[Callable[[Draft], None], ...] = (
+    check_position,
+    check_names,
+    check_ties,
+    check_references,
+    check_schedules,
+    check_kinds,
+    check_keys,
+    check_influx,
+)
