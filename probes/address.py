@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import AddressValueError, IPv6Address
+
 from timesync.errors import TimesyncError
 
 __all__ = ["AddressError", "split_host_port"]
@@ -30,6 +32,11 @@ def split_host_port(text: str, default_port: int) -> tuple[str, int]:
             raise AddressError(f"{text!r} ends in a colon without a port")
     if not host or any(character.isspace() for character in host):
         raise AddressError(f"{text!r} has no host name in it")
+    if ":" in host:
+        try:
+            IPv6Address(host)
+        except AddressValueError as error:
+            raise AddressError(f"{host!r} is neither a host name nor an IPv6 address ({error})") from error
     if not port_text:
         return host, default_port
     if not (port_text.isascii() and port_text.isdigit() and 0 < int(port_text) < 65536):

@@ -136,6 +136,11 @@ class TimestampedSocket:
         sock.bind(source if source is not None else ("::" if self._family == socket.AF_INET6 else "0.0.0.0", 0))  # noqa: S104 - a client's socket, as unbound as before
 
     @property
+    def closed(self) -> bool:
+        """Whether the port has been let go."""
+        return self._socket.fileno() < 0
+
+    @property
     def port(self) -> int:
         """The local port."""
         port: int = self._socket.getsockname()[1]
@@ -204,8 +209,8 @@ class TimestampedSocket:
                 self._counters.untimed_receives += 1
                 stamp = Stamp(time.time_ns(), Timestamping.USER)
             self._on_datagram(data, address, stamp)
-            if self._socket.fileno() < 0:
-                return  # the callback has closed us
+            if self.closed:
+                return  # by the callback
 
     def _drain_errors(self) -> None:
         recvmsg = self._socket.recvmsg

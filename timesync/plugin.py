@@ -19,9 +19,20 @@ if TYPE_CHECKING:
     from timesync.model import Event, Outcome
     from timesync.settings import ProbeSettings, TargetSettings
 
-__all__ = ["Engine", "EngineContext", "ProbeKind", "Prober", "UnknownProbeKindError", "kinds", "load_kind"]
+__all__ = [
+    "Demonstration",
+    "Engine",
+    "EngineContext",
+    "ProbeKind",
+    "Prober",
+    "UnknownProbeKindError",
+    "kinds",
+    "load_demonstration",
+    "load_kind",
+]
 
 GROUP = "timesync.probes"
+DEMONSTRATIONS = "timesync.demonstrations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +92,23 @@ class ProbeKind(Protocol):
         ...
 
 
+class Demonstration(Protocol):
+    """A simulated network to measure when there is no configuration yet: real packets, made-up clocks."""
+
+    @property
+    def legend(self) -> Mapping[str, str]:
+        """What each target simulates, in a few words."""
+        ...
+
+    async def start(self) -> Sequence[TargetSettings]:
+        """Start the servers on loopback; the targets to measure."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop the servers."""
+        ...
+
+
 class UnknownProbeKindError(TimesyncError):
     """No installed package offers a probe kind of that name."""
 
@@ -101,3 +129,14 @@ def load_kind(name: str) -> ProbeKind:
             return kind
     installed = ", ".join(kinds()) or "none"
     raise UnknownProbeKindError(f"no probe kind {name!r} is installed (installed: {installed}); install its package")
+
+
+def load_demonstration() -> Demonstration:
+    """The demonstration network that is installed.
+
+    Raises `UnknownProbeKindError` if none is.
+    """
+    for entry in entry_points(group=DEMONSTRATIONS):
+        make: Callable[[], Demonstration] = entry.load()
+        return make()
+    raise UnknownProbeKindError("no demonstration network is installed; give a configuration with --config")

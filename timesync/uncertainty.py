@@ -80,9 +80,12 @@ def bound_of(parts: Mapping[str, float]) -> float:
     return fsum(parts.values())
 
 
-def standard_uncertainty_s(parts: Mapping[str, float]) -> float:
-    """The combined standard uncertainty, s: independent parts with sensitivity 1 (JCGM 100:2008 section 5.1.2)."""
-    return sqrt(fsum(value * value for value in parts.values()))
+def standard_uncertainty_s(parts: Mapping[str, float], bound_s: float) -> float:
+    """The combined standard uncertainty, s: independent parts with sensitivity 1 (JCGM 100:2008 section 5.1.2).
+
+    Never above the hard bound: an error that cannot exceed it has no larger standard deviation, whatever the scatter says.
+    """
+    return min(sqrt(fsum(value * value for value in parts.values())), bound_s)
 
 
 def expanded_uncertainty_s(u_s: float, bound_s: float, coverage_factor: float) -> float:

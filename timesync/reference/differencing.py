@@ -131,9 +131,7 @@ class Differencer:
             return TimeError(offset, self.name, self.tie.realises, no_claim=expired)
         bound = {"upstream": offset.upstream_s, "tie": self.tie.bound_s}
         u = {"upstream": offset.upstream_s / SQRT3, "tie": self.tie.u_s}
-        return TimeError(
-            offset, self.name, self.tie.realises, 0.0, bound_of(bound), standard_uncertainty_s(u), None, bound, u
-        )
+        return _claimed(offset, self.name, self.tie, 0.0, bound, u)
 
     def _expired(self, at_ns: int) -> Reason | None:
         until_ns = self.tie.valid_until_ns
@@ -169,17 +167,7 @@ class Differencer:
         scatter = self._scatter.get(offset.target)
         if scatter is not None and scatter.u_s is not None:
             u["type_a"] = scatter.u_s
-        return TimeError(
-            offset,
-            self.name,
-            self.tie.realises,
-            offset.offset_s - reference.offset_s,
-            bound_of(bound),
-            standard_uncertainty_s(u),
-            None,
-            bound,
-            u,
-        )
+        return _claimed(offset, self.name, self.tie, offset.offset_s - reference.offset_s, bound, u)
 
     def _at(self, offset: ClockOffset) -> _AtInstant | None:
         """The reference at the offset's instant, or None if no measurement of it in the same epoch is near enough."""
@@ -246,14 +234,12 @@ def realise_locally(offset: ClockOffset, clock: LocalClock) -> TimeError:
         "tie": clock.tie.bound_s,
     }
     u = {name: value / SQRT3 for name, value in bound.items() if name != "tie"} | {"tie": clock.tie.u_s}
-    return TimeError(
-        offset,
-        clock.name,
-        clock.tie.realises,
-        offset.offset_s,
-        bound_of(bound),
-        standard_uncertainty_s(u),
-        None,
-        bound,
-        u,
-    )
+    return _claimed(offset, clock.name, clock.tie, offset.offset_s, bound, u)
+
+
+def _claimed(
+    offset: ClockOffset, reference: str, tie: Tie, x_s: float, bound: dict[str, float], u: dict[str, float]
+) -> TimeError:
+    """A time error with its parts summed."""
+    bound_s = bound_of(bound)
+    return TimeError(offset, reference, tie.realises, x_s, bound_s, standard_uncertainty_s(u, bound_s), None, bound, u)

@@ -1,0 +1,319 @@
+"""`timesync measure HOST...`: measure servers once, for a person or a script.
+
+Rule: each target gets one line: its best exchange (the one with the smallest bound), or the reason why there is none. Against
+a reference the line is target minus UTC(k), by the same pipeline as the daemon's. Nothing is stored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import math
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from timesync.clockwatch import ClockWatch, read_clocks
+from timesync.errors import ConfigError, Problem
+from timesync.model import Missed
+from timesync.pipeline import Pipeline
+from timesync.plugin import EngineContext, load_kind
+from timesync.records import CLAIM_VALID
+from timesync.settings import ProbeSettings, SiteSettings, SpoolSettings, TargetSettings, Tie
+from timesync.text import aligned, offset_text, size_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from timesync.model import Event, FieldValue, Record
+    from timesync.plugin import Prober
+
+__all__ = ["add_parser", "run"]
+
+FINE, BEYOND, NO_ANSWER = 0, 1, 3
+# In interleaved mode a reply is completed by the next: so many polls more may be needed than exchanges are wanted.
+EXTRA_POLLS = 2
+# Targets of one round are asked this far apart, so that replies do not queue behind each other.
+SPACING_S = 0.002
+
+EPILOG = """\
+examples:
+  timesync measure ntp.example.org
+  timesync measure 192.0.2.1 [2001:db8::1]:123 --count 8 --interval 2
+  timesync measure a.example b.example --reference utc.example --realises "UTC(NIM)" --max-offset 100e-6
+  timesync measure ntp.example.org --key-file keys --key 7 --json
+
+The sign is target minus reference: + means that the target is ahead.
+Exit status: 0 fine, 1 an offset beyond --max-offset, 2 usage, 3 no usable answer from some target.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `measure` to the command line."""
+    parser = subparsers.add_parser(
+        "measure",
+        help="measure servers once and print a table",
+        description="Measure time servers from outside: offset, the bound of its error, delay, and how it was timestamped.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("targets", metavar="HOST[:PORT]", nargs="+", help="server to measure; [v6]:port for IPv6")
+    parser.add_argument(
+        "--reference", metavar="HOST[:PORT]", help="server that realises UTC(k): results are against it"
+    )
+    parser.add_argument("--realises", metavar="UTC(K)", help='what the reference realises, for example "UTC(NIM)"')
+    parser.add_argument(
+        "--reference-bound", metavar="S", type=_seconds, default=0.0, help="bound of reference - UTC(k), s"
+    )
+    parser.add_argument("--reference-u", metavar="S", type=_seconds, default=0.0, help="its standard uncertainty, s")
+    parser.add_argument("--count", metavar="N", type=_count, default=4, help="exchanges with each server (4)")
+    parser.add_argument("--interval", metavar="S", type=_interval, default=1.0, help="seconds between them (1)")
+    parser.add_argument("--timeout", metavar="S", type=_interval, default=1.0, help="seconds to wait for a reply (1)")
+    parser.add_argument("--basic", action="store_true", help="do not offer interleaved mode")
+    parser.add_argument("--key-file", metavar="F", type=Path, help="symmetric keys, as chrony and ntpd keep them")
+    parser.add_argument("--key", metavar="ID", type=_count, help="number of the key to use")
+    parser.add_argument("--max-offset", metavar="S", type=_seconds, help="exit 1 if any |offset| is beyond this, s")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.set_defaults(run=run, usage_error=parser.error)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 up")
+    return value
+
+
+def _interval(text: str) -> float:
+    value = _seconds(text)
+    if not 0.001 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.001 and 3600 s")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 to 1000000")
+    return value
+
+
+@dataclass(slots=True)
+class _Line:
+    """What is gathered of one target."""
+
+    target: TargetSettings
+    prober: Prober
+    rows: dict[int, Record] = field(default_factory=dict)
+    missed: list[Missed] = field(default_factory=list)
+    polls: int = 0
+
+    @property
+    def accounted(self) -> int:
+        return len(self.rows) + len(self.missed)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print; returns the exit status."""
+    if args.realises and not args.reference:
+        args.usage_error("--realises says what a reference realises: give --reference too")
+    if (args.key is None) != (args.key_file is None):
+        args.usage_error("--key and --key-file go together")
+    logging.basicConfig(level=logging.ERROR, format="timesync: %(message)s")
+    settings = _settings(args)
+    results = asyncio.run(_measure(settings, args.count, args.interval, show=not args.json and sys.stderr.isatty()))
+    status = _status(results, args.max_offset)
+    if args.json:
+        print(json.dumps(_document(args, results, status), indent=2))
+    else:
+        print("\n".join(_table(args, results)))
+    return status
+
+
+def _settings(args: argparse.Namespace) -> ProbeSettings:
+    """The settings of this one measurement. Raises ConfigError for an address that is none."""
+    options: dict[str, Any] = {"mode": "basic"} if args.basic else {}
+    if args.key is not None:
+        options["key"] = args.key
+    common: dict[str, Any] = {"interval_s": args.interval, "timeout_s": args.timeout, "options": options}
+    targets = []
+    if args.reference:
+        tie = Tie(args.realises or "the reference", args.reference_bound, args.reference_u)
+        targets.append(TargetSettings(args.reference, "ntp", _bare(args.reference), tie=tie, **common))
+    for text in dict.fromkeys(args.targets):
+        if text == args.reference:
+            continue
+        targets.append(TargetSettings(text, "ntp", _bare(text), reference=args.reference, **common))
+    problems: list[Problem] = []
+    for target in targets:
+        problems.extend(load_kind(target.kind).check(target, target.name))
+    if problems:
+        raise ConfigError("command line", tuple(problems))
+    return ProbeSettings(
+        SiteSettings("here", "measure"),
+        tuple(targets),
+        SpoolSettings(Path()),
+        keys_file=args.key_file,
+        reference_max_age_s=2.0 * args.interval + args.timeout + 1.0,
+        source="command line",
+    )
+
+
+def _bare(text: str) -> str:
+    return text.removeprefix("ntp://")
+
+
+async def _measure(settings: ProbeSettings, count: int, interval_s: float, *, show: bool) -> Sequence[_Line]:
+    """Poll every target `count` times (and a few more where interleaved mode needs it to complete)."""
+    watch = ClockWatch(read_clocks())
+
+    def epoch() -> int:
+        watch.observe(read_clocks())
+        return watch.epoch
+
+    def ignore(_: Event) -> None:
+        """What an event tells (a kiss, a denial) is in the target's own line."""
+
+    engine = load_kind("ntp").open(EngineContext(settings, ignore, epoch))
+    pipeline = Pipeline(settings)
+    lines = {target.name: _Line(target, await engine.open_target(target)) for target in settings.targets}
+    loop = asyncio.get_running_loop()
+    begun_s = loop.time()
+    for turn in range(count + EXTRA_POLLS):
+        wanting = [line for line in lines.values() if turn < count or line.polls - line.accounted > 0]
+        if not wanting:
+            break
+        await asyncio.sleep(max(0.0, begun_s + turn * interval_s - loop.time()))
+        await asyncio.gather(*(_poll(line, number, lines, pipeline) for number, line in enumerate(wanting)))
+        if show:
+            print(f"\r{min(turn + 1, count)}/{count} ", end="", file=sys.stderr, flush=True)
+    if show:
+        print("\r      \r", end="", file=sys.stderr)
+    for line in lines.values():
+        await line.prober.close()
+    await engine.close()
+    _sort_in(lines, pipeline.flush())
+    return list(lines.values())
+
+
+async def _poll(line: _Line, number: int, lines: Mapping[str, _Line], pipeline: Pipeline) -> None:
+    await asyncio.sleep(number * SPACING_S)
+    outcomes = await line.prober.poll()
+    line.polls += 1
+    line.missed.extend(outcome for outcome in outcomes if isinstance(outcome, Missed))
+    _sort_in(lines, pipeline.outcomes(line.target.name, outcomes, time.time_ns()))
+
+
+def _sort_in(lines: Mapping[str, _Line], rows: Sequence[Record]) -> None:
+    for row in rows:
+        if "offset_s" in row.fields:
+            lines[row.tags["target"]].rows[row.at_ns] = row
+
+
+def _value(row: Record) -> float | None:
+    """What is judged: the time error where a reference was asked for, else the offset from this machine's clock."""
+    value = row.fields.get("time_error_s") if "realises" in row.fields else row.fields.get("offset_s")
+    return value if isinstance(value, float) else None
+
+
+def _best(line: _Line) -> Record | None:
+    """The exchange with the smallest bound, of those that can be judged if any can."""
+
+    def rank(row: Record) -> tuple[bool, FieldValue]:
+        bound = "bound_s" if "time_error_bound_s" not in row.fields else "time_error_bound_s"
+        return (_value(row) is None, row.fields[bound])
+
+    return min(line.rows.values(), key=rank, default=None)
+
+
+def _reason(line: _Line, best: Record | None) -> str | None:
+    """Why there is no value: the commonest miss, or why the claim fails. None where there is one."""
+    if best is not None and _value(best) is not None:
+        return None
+    if best is not None:
+        return str(best.fields["claim"])
+    if not line.missed:
+        return "interleaved_broken"
+    return Counter(missed.reason.value for missed in line.missed).most_common(1)[0][0]
+
+
+def _status(lines: Sequence[_Line], max_offset_s: float | None) -> int:
+    values = [_value(best) if (best := _best(line)) is not None else None for line in lines]
+    if max_offset_s is not None and any(value is not None and abs(value) > max_offset_s for value in values):
+        return BEYOND
+    return NO_ANSWER if any(value is None for value in values) else FINE
+
+
+def _document(args: argparse.Namespace, lines: Sequence[_Line], status: int) -> dict[str, Any]:
+    return {
+        "at_ns": time.time_ns(),
+        "reference": args.reference,
+        "realises": args.realises,
+        "max_offset_s": args.max_offset,
+        "status": status,
+        "targets": [_target_document(line) for line in lines],
+    }
+
+
+def _target_document(line: _Line) -> dict[str, Any]:
+    best = _best(line)
+    fields: Mapping[str, FieldValue] = best.fields if best is not None else {}
+    names = ("offset_s", "bound_s", "delay_s", "timestamping", "mode", "stratum", "reference_id", "address")
+    claimed = ("time_error_s", "time_error_bound_s", "time_error_u_s", "realises", "claim")
+    return {
+        "target": line.target.name,
+        "is_reference": line.target.tie is not None,
+        **{name: fields.get(name) for name in names},
+        **{name: fields[name] for name in claimed if name in fields and "realises" in fields},
+        "reason": _reason(line, best),
+        "detail": line.missed[-1].detail if best is None and line.missed else None,
+        "polls": line.polls,
+        "exchanges": [{"at_ns": row.at_ns, **row.fields} for _, row in sorted(line.rows.items())],
+        "missed": [
+            {"at_ns": missed.at_ns, "reason": missed.reason.value, "detail": missed.detail} for missed in line.missed
+        ],
+    }
+
+
+def _table(args: argparse.Namespace, lines: Sequence[_Line]) -> Iterator[str]:
+    against = (args.realises or "REFERENCE") if args.reference else "THIS CLOCK"
+    heads = ("TARGET", f"OFFSET FROM {against}", "BOUND", "DELAY", "TIMESTAMPS", "MODE", "ANSWERS", "NOTE")
+    yield from aligned(heads, [_cells(args, line) for line in lines], right=heads[1:4])
+    yield ""
+    if args.reference:
+        yield f"Target minus {args.realises or args.reference}; {args.reference} is the reference."
+    else:
+        yield "Target minus this machine's clock, which is no reference: give --reference for a claim against UTC(k)."
+
+
+def _cells(args: argparse.Namespace, line: _Line) -> tuple[str, ...]:
+    best = _best(line)
+    answers = f"{len(line.rows)}/{len(line.rows) + len(line.missed)}"
+    reason = _reason(line, best)
+    if best is None:
+        detail = line.missed[-1].detail if line.missed else ""
+        return (line.target.name, "-", "-", "-", "-", "-", answers, f"{reason}: {detail}" if detail else str(reason))
+    fields, value = best.fields, _value(best)
+    bound = fields.get("time_error_bound_s", fields["bound_s"])
+    note = reason or ""
+    if line.target.tie is not None:
+        note = f"the reference; {offset_text(float(fields['offset_s']))} from this clock"
+    elif value is not None and args.max_offset is not None and abs(value) > args.max_offset:
+        note = f"beyond {size_text(args.max_offset)}"
+    elif fields["claim"] == CLAIM_VALID and "time_error_u_s" in fields:
+        note = f"u {size_text(float(fields['time_error_u_s']))}"
+    return (
+        line.target.name,
+        offset_text(value) if value is not None else "-",
+        size_text(float(bound)),
+        size_text(float(fields["delay_s"])),
+        str(fields["timestamping"]),
+        str(fields.get("mode", "-")),
+        answers,
+        note,
+    )

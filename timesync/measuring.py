@@ -1,0 +1,217 @@
+"""Measuring: engines, probers, schedule and pipeline of one probe, in one place.
+
+Rule: every poll of every target ends in rows given to `store`, and every surprise (an instrument that raises, a clock that
+steps, a poll that came too late) is a row too. Stores nothing and serves nothing itself: the daemon does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from timesync.clockwatch import ClockWatch, read_clocks
+from timesync.model import Event, Missed, Severity
+from timesync.pipeline import Pipeline
+from timesync.plugin import EngineContext, load_kind
+from timesync.reasons import Reason
+from timesync.scheduler import Job, Scheduler, phase_s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from timesync.clockwatch import ClockChange
+    from timesync.model import Outcome, Record
+    from timesync.plugin import Engine, Prober
+    from timesync.settings import ProbeSettings, TargetSettings
+
+__all__ = ["Measuring"]
+
+log = logging.getLogger(__name__)
+
+TICK_S = 1.0
+
+
+@dataclass(slots=True)
+class _Measured:
+    """A target in service."""
+
+    settings: TargetSettings
+    prober: Prober
+    protocol: str
+
+
+class Measuring:
+    """Call `start`, then `tick` about once a second, and `stop` at the end; all on one running loop."""
+
+    def __init__(
+        self,
+        settings: ProbeSettings,
+        store: Callable[[Sequence[Record]], object],
+        tell: Callable[[Event], object] = lambda event: None,  # noqa: ARG005 - nobody listens
+    ) -> None:
+        self.settings = settings
+        self.pipeline = Pipeline(settings)
+        self.polls_by_kind: dict[str, int] = {}
+        self._store = store
+        self._tell = tell
+        self._watch = ClockWatch(read_clocks())
+        self._engines: dict[str, Engine] = {}
+        self._targets: dict[str, _Measured] = {}
+        self._scheduler: Scheduler | None = None
+        self._opened = 0
+
+    @property
+    def clock_steps(self) -> int:
+        """Steps of the probe's wall clock seen so far."""
+        return self._watch.steps
+
+    @property
+    def suspends(self) -> int:
+        """Sleeps of the probe's machine seen so far."""
+        return self._watch.suspends
+
+    @property
+    def schedule_lag_s(self) -> float:
+        """How late the newest poll began."""
+        return self._scheduler.late_s if self._scheduler is not None else 0.0
+
+    async def start(self) -> None:
+        """Open every target and begin to poll.
+
+        Raises ConfigError, UnknownProbeKindError or OSError if a target cannot be opened; nothing is left open then.
+        """
+        self._scheduler = Scheduler(asyncio.get_running_loop())
+        try:
+            for target in self.settings.targets:
+                await self._open(target)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def run(self) -> None:
+        """Until `stop`; raises what went wrong in the bookkeeping itself."""
+        assert self._scheduler is not None
+        await self._scheduler.run()
+
+    async def reconfigure(self, settings: ProbeSettings) -> None:
+        """Take new settings. A target whose settings are the same keeps its association, its schedule and its state."""
+        wanted: Mapping[str, TargetSettings] = {target.name: target for target in settings.targets}
+        references_changed = [t for t in self.settings.targets if t.tie] != [t for t in settings.targets if t.tie]
+        for name, measured in list(self._targets.items()):
+            if wanted.get(name) != measured.settings:
+                await self._close(name)
+        self.settings = settings
+        self._store(self.pipeline.configure(settings))
+        for target in settings.targets:
+            if target.name not in self._targets:
+                await self._open(target)
+        if references_changed:
+            log.info("the site's references have changed")
+
+    def tick(self) -> None:
+        """Once a second: look at the clocks, and let go of what has waited too long."""
+        self.clock_epoch()
+        self._store(self.pipeline.tick(time.time_ns()))
+
+    async def stop(self) -> None:
+        """Stop polling; what was in flight becomes rows."""
+        if self._scheduler is not None:
+            await self._scheduler.close()
+        for name in list(self._targets):
+            await self._close(name, scheduled=False)
+        for engine in self._engines.values():
+            await engine.close()
+        self._engines.clear()
+        self._store(self.pipeline.flush())
+
+    def clock_epoch(self) -> int:
+        """The epoch of the probe's clock now; a change of it is told and stored."""
+        change = self._watch.observe(read_clocks())
+        if change is not None:
+            self.event(_clock_event(change))
+        return self._watch.epoch
+
+    def event(self, event: Event) -> None:
+        """Something happened: log it, store it, tell it."""
+        level = {Severity.INFO: logging.INFO, Severity.WARNING: logging.WARNING, Severity.ERROR: logging.ERROR}
+        log.log(level[event.severity], event.text, extra={"event": event.kind, **event.evidence})
+        self._tell(event)
+        self._store([self.pipeline.recorder.event(event)])
+
+    async def _open(self, target: TargetSettings) -> None:
+        assert self._scheduler is not None
+        kind = load_kind(target.kind)
+        engine = self._engines.get(target.kind)
+        if engine is None:
+            engine = kind.open(EngineContext(self.settings, self.event, self.clock_epoch))
+            self._engines[target.kind] = engine
+            self.polls_by_kind.setdefault(target.kind, 0)
+        measured = _Measured(target, await engine.open_target(target), kind.protocol)
+        self._targets[target.name] = measured
+        self._scheduler.add(
+            Job(
+                target.name,
+                target.interval_s,
+                self._phase_s(target),
+                lambda: self._poll(measured),
+                lambda late_s: self._skipped(measured, late_s),
+                target.burst,
+                target.burst_spacing_s,
+            )
+        )
+
+    def _phase_s(self, target: TargetSettings) -> float:
+        """References at the grid's zero; the others spread, near a poll of their reference."""
+        if target.tie is not None:
+            return 0.0
+        self._opened += 1
+        reference = self.pipeline.states[target.name].reference
+        for other in self.settings.targets:
+            if other.name == reference:
+                return phase_s(self._opened, target.interval_s, other.interval_s)
+        return phase_s(self._opened, target.interval_s, None)
+
+    async def _close(self, name: str, *, scheduled: bool = True) -> None:
+        measured = self._targets.pop(name)
+        if scheduled and self._scheduler is not None:
+            await self._scheduler.remove(name)
+        self._take(measured, await measured.prober.close())
+
+    async def _poll(self, measured: _Measured) -> None:
+        try:
+            outcomes = await measured.prober.poll()
+        except (
+            Exception
+        ) as error:  # an instrument is foreign code: its fault is logged and recorded, and the daemon goes on
+            log.exception("%s: the instrument failed", measured.settings.name)
+            outcomes = [
+                self._not_measured(measured, Reason.PROBE_FAILED, f"{type(error).__name__}: {error}", sent=True)
+            ]
+        self.polls_by_kind[measured.settings.kind] += 1
+        self._take(measured, outcomes)
+
+    def _skipped(self, measured: _Measured, late_s: float) -> None:
+        detail = f"the poll was due {late_s:.1f} s before, or the last one still ran"
+        self._take(measured, [self._not_measured(measured, Reason.PROBE_OVERLOADED, detail, sent=False)])
+
+    def _not_measured(self, measured: _Measured, reason: Reason, detail: str, *, sent: bool) -> Missed:
+        target = measured.settings
+        return Missed(
+            target.name, measured.protocol, target.address, time.time_ns(), reason, detail, self._watch.epoch, sent=sent
+        )
+
+    def _take(self, measured: _Measured, outcomes: Sequence[Outcome]) -> None:
+        if outcomes:
+            self._store(self.pipeline.outcomes(measured.settings.name, outcomes, time.time_ns()))
+
+
+def _clock_event(change: ClockChange) -> Event:
+    if change.slept_s:
+        kind, text = "suspended", f"the probe's machine slept for {change.slept_s:.1f} s"
+    else:
+        kind, text = "clock_stepped", f"the probe's clock was stepped by {change.step_s:+.9f} s"
+    evidence = {"step_s": change.step_s, "slept_s": change.slept_s, "clock_epoch": change.epoch}
+    return Event(kind, change.at_ns, Severity.WARNING, text, None, evidence)

@@ -1,0 +1,170 @@
+"""What happens to an outcome: exchange -> clock offset -> time error -> row, and the current state of every target.
+
+Rule: each outcome becomes at least one row, in every case. A measurement that waits for its reference is a row after a second
+at the latest (without the better claim that may follow), so that nothing measured lives in memory only. Pure: time is a parameter.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from timesync.model import ClockOffset, Exchange, Missed, TimeError
+from timesync.reasons import Reason
+from timesync.records import Recorder
+from timesync.reference.differencing import Differencer, LocalClock, realise_locally
+from timesync.uncertainty import clock_offset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from timesync.model import Outcome, Record
+    from timesync.settings import ProbeSettings, TargetSettings
+
+__all__ = ["LOCAL", "Pipeline", "TargetState", "reference_of"]
+
+LOCAL = "local"
+# A measurement that waits longer than this for its reference is stored with what can be claimed so far.
+TELL_AFTER_S = 1.0
+REGISTER_MASK = 0xFF
+
+
+def reference_of(settings: ProbeSettings, target: TargetSettings) -> str | None:
+    """The name of the reference that a target is compared with: its own choice, else the site's first reference, else the
+    local clock if that is declared, else none. A reference is compared with itself.
+    """
+    if target.tie is not None:
+        return target.name
+    if target.reference is not None:
+        return target.reference
+    for other in settings.targets:
+        if other.tie is not None:
+            return other.name
+    return LOCAL if settings.local_reference is not None else None
+
+
+@dataclass(slots=True)
+class TargetState:
+    """What is known of a target now, for people and for health checks. Instants are Unix ns."""
+
+    settings: TargetSettings
+    reference: str | None
+    polls: int = 0
+    sent: int = 0
+    replies: int = 0
+    register: int = 0
+    losses: Counter[Reason] = field(default_factory=Counter)
+    last: ClockOffset | None = None
+    error: TimeError | None = None
+    missed: Missed | None = None
+
+    @property
+    def answering(self) -> bool:
+        """Whether the newest poll was answered with a measurement."""
+        return bool(self.register & 1)
+
+
+class Pipeline:
+    """One probe's way from outcomes to rows. Give it every outcome; store every row it returns."""
+
+    def __init__(self, settings: ProbeSettings) -> None:
+        self.settings = settings
+        self.recorder = Recorder(settings.site.name, settings.site.probe, settings.coverage_factor)
+        self.states: dict[str, TargetState] = {}
+        self._phi = settings.oscillator_ppm * 1e-6
+        self._differencers: dict[str, Differencer] = {}
+        self._local = LocalClock(settings.local_reference.tie) if settings.local_reference is not None else None
+        self.configure(settings)
+
+    def configure(self, settings: ProbeSettings) -> Sequence[Record]:
+        """Take new settings; what did not change keeps its state. Rows that waited for a reference that is gone are returned."""
+        rows: list[Record] = []
+        self.settings = settings
+        self.recorder = Recorder(settings.site.name, settings.site.probe, settings.coverage_factor)
+        self._phi = settings.oscillator_ppm * 1e-6
+        self._local = LocalClock(settings.local_reference.tie) if settings.local_reference is not None else None
+        ties = {target.name: target.tie for target in settings.targets if target.tie is not None}
+        for name, differencer in list(self._differencers.items()):
+            if ties.get(name) != differencer.tie:
+                rows.extend(self._rows(differencer.flush()))
+                del self._differencers[name]
+        for name, tie in ties.items():
+            if name not in self._differencers:
+                self._differencers[name] = Differencer(name, tie, max_age_s=settings.reference_max_age_s, phi=self._phi)
+        old = self.states
+        self.states = {}
+        for target in settings.targets:
+            reference = reference_of(settings, target)
+            state = old.get(target.name)
+            if state is None or state.reference != reference:
+                state = TargetState(target, reference)
+            state.settings = target
+            self.states[target.name] = state
+        return rows
+
+    def outcomes(self, target: str, outcomes: Iterable[Outcome], now_ns: int) -> Sequence[Record]:
+        """The rows that these outcomes of one poll complete: their own, and those that waited for them."""
+        rows: list[Record] = []
+        state = self.states[target]
+        for outcome in outcomes:
+            state.polls += 1
+            if isinstance(outcome, Missed):
+                rows.append(self._missed(state, outcome))
+            else:
+                offset = clock_offset(outcome, self._phi) if isinstance(outcome, Exchange) else outcome
+                rows.extend(self._measured(state, offset, now_ns))
+        return rows
+
+    def tick(self, now_ns: int) -> Sequence[Record]:
+        """Once a second or so: rows of measurements that have waited long enough for their reference."""
+        rows: list[Record] = []
+        for differencer in self._differencers.values():
+            rows.extend(self._rows(differencer.provisional(now_ns, TELL_AFTER_S)))
+            rows.extend(self._rows(differencer.overdue(now_ns)))
+        return rows
+
+    def flush(self) -> Sequence[Record]:
+        """At the end: the rows of everything that still waits."""
+        rows: list[Record] = []
+        for differencer in self._differencers.values():
+            rows.extend(self._rows(differencer.flush()))
+        return rows
+
+    def _missed(self, state: TargetState, missed: Missed) -> Record:
+        state.sent += missed.sent
+        state.register = (state.register << 1) & REGISTER_MASK
+        state.losses[missed.reason] += 1
+        state.missed = missed
+        return self.recorder.missed(missed, state.reference)
+
+    def _measured(self, state: TargetState, offset: ClockOffset, now_ns: int) -> Sequence[Record]:
+        state.sent += 1
+        state.replies += 1
+        state.register = (state.register << 1 | 1) & REGISTER_MASK
+        state.last = offset
+        return self._rows(self._claims(state, offset, now_ns))
+
+    def _claims(self, state: TargetState, offset: ClockOffset, now_ns: int) -> Sequence[TimeError]:
+        reference = state.reference
+        if reference == LOCAL and self._local is not None:
+            return [realise_locally(offset, self._local)]
+        differencer = self._differencers.get(reference) if reference is not None else None
+        if differencer is None:
+            return [TimeError(offset, reference, None, no_claim=Reason.NO_REFERENCE)]
+        if reference == state.settings.name:
+            return differencer.reference(offset)
+        return differencer.target(offset, now_ns)
+
+    def _rows(self, errors: Iterable[TimeError]) -> list[Record]:
+        rows = []
+        for error in errors:
+            state = self.states.get(error.offset.target)
+            if state is not None and (state.error is None or error.offset.at_ns >= state.error.offset.at_ns):
+                state.error = error
+            rows.append(self.recorder.time_error(error))
+        return rows
+
+    def waiting(self) -> Mapping[str, int]:
+        """How many offsets wait for each reference."""
+        return {name: differencer.waiting for name, differencer in self._differencers.items()}
