@@ -14,7 +14,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Self
 
-from support.debian import environment
+from support.debian import binary, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -54,13 +54,14 @@ class Program:
         cwd: Path | None = None,
         environ: Mapping[str, str] | None = None,
         end_signal: signal.Signals = signal.SIGTERM,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.argv = [str(word) for word in argv]
         self._end_signal = end_signal
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  # closed in __exit__
         prefix: list[str] = []
         if namespace is not None:
-            prefix += ["ip", "netns", "exec", namespace]
+            prefix += [str(binary("ip")), "netns", "exec", namespace]
         if os.geteuid() == 0:
             prefix += HARMLESS
         self._process = subprocess.Popen(
@@ -71,6 +72,7 @@ class Program:
             cwd=cwd,
             env={**environment(), **(environ or {})},
             start_new_session=True,
+            pass_fds=pass_fds,
         )
 
     @property
@@ -88,7 +90,9 @@ class Program:
         """All it has printed so far, both streams in order."""
         return os.pread(self._output.fileno(), 1 << 24, 0).decode("utf-8", "replace")
 
-    def wait_ready(self, condition: Callable[[], object], what: str, *, timeout_s: float = 20.0) -> Self:
+    def wait_ready(
+        self, condition: Callable[[], object], what: str, *, timeout_s: float = 20.0, every_s: float = 0.02
+    ) -> Self:
         """Wait for `condition()`; raises ProgramError with the program's output if it ends or takes too long."""
         deadline = time.monotonic() + timeout_s
         while not condition():
@@ -96,7 +100,7 @@ class Program:
                 raise ProgramError(self._story(f"ended with {self._process.returncode} before {what}"))
             if time.monotonic() > deadline:
                 raise ProgramError(self._story(f"was not ready within {timeout_s:g} s: {what}"))
-            time.sleep(0.02)
+            time.sleep(every_s)
         return self
 
     def wait_for_output(self, text: str, *, timeout_s: float = 20.0) -> Self:
