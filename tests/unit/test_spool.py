@@ -1,0 +1,196 @@
+"""The spool keeps what it took, gives it to every sink, and says what it could not keep."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+
+from timesync.errors import StoreError
+from timesync.model import Record
+from timesync.settings import SpoolSettings
+from timesync.store.lanes import Lane
+from timesync.store.sink import Refusal
+from timesync.store.spool import Spool, SpoolOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def record(number: int, text: str = "") -> Record:
+    return Record("time_error", number, {"target": "a"}, {"number": number, "text": text})
+
+
+def numbers(spool: Spool, sink: str, lane: Lane = Lane.LIVE, limit: int = 1000) -> list[int]:
+    """What the sink is given next from a lane; settled."""
+    batch = spool.read(sink, lane, limit)
+    if batch is None:
+        return []
+    spool.settle(batch)
+    return [int(each.fields["number"]) for each in batch.records]
+
+
+def everything(spool: Spool, sink: str, limit: int = 1000) -> list[int]:
+    got: list[int] = []
+    for lane in (Lane.BACKLOG, Lane.LIVE):
+        while spool.read(sink, lane, limit):
+            got.extend(numbers(spool, sink, lane, limit))
+    return got
+
+
+@pytest.fixture
+def clock() -> Iterator[int]:
+    return count(1_700_000_000_000_000_000)
+
+
+class Home:
+    """A directory in which a spool is opened again and again."""
+
+    def __init__(self, directory: Path, clock: Iterator[int]) -> None:
+        self.directory = directory
+        self.clock = clock
+        self.open_spools: list[Spool] = []
+
+    def open(
+        self, *sinks: str, max_bytes: int = 2_000_000_000, when_full: str = "drop_oldest", **options: int
+    ) -> Spool:
+        settings = SpoolSettings(self.directory, max_bytes, when_full)
+        spool = Spool(settings, sinks or ("one",), lambda: next(self.clock), SpoolOptions(**options))
+        self.open_spools.append(spool)
+        return spool
+
+    def close(self) -> None:
+        for spool in self.open_spools:
+            spool.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path, clock: Iterator[int]) -> Iterator[Home]:
+    made = Home(tmp_path / "spool", clock)
+    yield made
+    made.close()
+
+
+def test_records_come_out_in_order_and_equal(home: Home) -> None:
+    spool = home.open()
+    sent = [record(number, 'µs "quoted" null') for number in range(10)]
+    assert spool.append(sent[:4])
+    assert spool.append(sent[4:])
+    batch = spool.read("one", Lane.LIVE, 100)
+    assert batch is not None
+    assert list(batch.records) == sent
+
+
+def test_unsettled_batch_is_given_again(home: Home) -> None:
+    spool = home.open()
+    spool.append([record(1)])
+    assert spool.read("one", Lane.LIVE, 10) == spool.read("one", Lane.LIVE, 10)
+
+
+def test_each_sink_has_its_own_position_across_a_restart(home: Home) -> None:
+    spool = home.open("one", "two")
+    spool.append([record(number) for number in range(10)])
+    assert numbers(spool, "one", limit=4) == [0, 1, 2, 3]
+    spool.close()
+    spool = home.open("one", "two")
+    spool.append([record(10)])
+    assert everything(spool, "one") == list(range(4, 11))
+    assert everything(spool, "two") == list(range(11))
+
+
+def test_new_sink_begins_at_the_present(home: Home) -> None:
+    spool = home.open("one")
+    spool.append([record(1)])
+    spool.set_sinks(["one", "late"])
+    spool.append([record(2)])
+    assert numbers(spool, "late") == [2]
+    assert numbers(spool, "one") == [1, 2]
+
+
+def test_removed_sink_is_forgotten_and_told(home: Home) -> None:
+    spool = home.open("one", "gone")
+    spool.append([record(1), record(2)])
+    spool.close()
+    spool = home.open("one")
+    (event,) = spool.take_events()
+    assert event.kind == "sink_forgotten"
+    assert event.evidence == {"sink": "gone", "undelivered": 2}
+    assert set(spool.status().sinks) == {"one"}
+
+
+def test_live_lane_overtakes_a_long_backlog_and_both_arrive_whole(home: Home) -> None:
+    spool = home.open()
+    spool.append([record(number) for number in range(100)])
+    assert numbers(spool, "one", Lane.LIVE, 10) == []  # more than four batches behind: it waits for what comes now
+    spool.append([record(100)])
+    assert numbers(spool, "one", Lane.LIVE, 10) == [100]
+    assert numbers(spool, "one", Lane.BACKLOG, 10) == list(range(10))
+    assert spool.status().sinks["one"].backlog == 90
+    assert everything(spool, "one") == list(range(10, 100))
+
+
+def test_backlog_survives_a_restart(home: Home) -> None:
+    spool = home.open()
+    spool.append([record(number) for number in range(100)])
+    numbers(spool, "one", Lane.LIVE, 10)
+    spool.append([record(100)])
+    assert numbers(spool, "one", Lane.LIVE, 10) == [100]
+    spool.close()
+    assert everything(home.open(), "one") == list(range(100))
+
+
+def test_delivered_files_are_removed(home: Home) -> None:
+    spool = home.open(max_bytes=4_000_000)
+    for number in range(300):
+        spool.append([record(number, "x" * 1000)])
+        spool.maintain()
+    assert len(list(home.directory.glob("segment-*.sqlite3"))) > 3
+    assert everything(spool, "one") == list(range(300))
+    assert len(list(home.directory.glob("segment-*.sqlite3"))) <= 2  # the newest, and the next one made ready
+
+
+def test_second_process_is_turned_away(home: Home) -> None:
+    home.open()
+    with pytest.raises(StoreError, match="another process uses the spool"):
+        home.open()
+
+
+def test_status_counts_depth_bytes_and_age(home: Home) -> None:
+    spool = home.open("one", "two")
+    spool.append([record(7), record(8)])
+    spool.maintain()
+    status = spool.status()
+    assert (status.depth, status.oldest_at_ns, status.buffered, status.dropped) == (2, 7, 0, 0)
+    assert status.bytes > 0
+    everything(spool, "one")
+    assert spool.status().depth == 2
+    everything(spool, "two")
+    assert (spool.status().depth, spool.status().oldest_at_ns) == (0, None)
+
+
+def test_refused_records_are_kept_with_their_reason_and_counted_across_a_restart(home: Home) -> None:
+    spool = home.open()
+    spool.append([record(1), record(2)])
+    batch = spool.read("one", Lane.LIVE, 10)
+    assert batch is not None
+    spool.settle(batch, [Refusal(batch.records[1], "field type conflict")])
+    spool.close()
+    spool = home.open()
+    (refused,) = spool.refused()
+    assert (refused.sink, refused.reason) == ("one", "field type conflict")
+    assert spool.status().sinks["one"].refused == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**70, "\ud800"])
+def test_value_that_cannot_be_written_down_is_refused_by_name_and_not_turned_into_null(
+    home: Home, value: float | str
+) -> None:
+    spool = home.open()
+    bad = Record("time_error", 1, {"target": "a"}, {"offset_s": value})
+    assert spool.append([bad, record(2)])
+    assert numbers(spool, "one") == [2]
+    (refused,) = spool.refused()
+    assert refused.sink == "spool"
+    assert spool.status().refused == 1

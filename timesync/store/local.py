@@ -1,0 +1,376 @@
+"""The embedded history: a SQLite file that is the default sink and answers questions about the past.
+
+Rule: (measurement, tags, instant) identifies a record, and writing it again replaces it. The values that are read by the
+million stand in a narrow table of their own; all fields stand, typed, in a second one, so that nothing is lost. An absent
+value is an absent row in an answer, never NaN. Another process may read while this one writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from heapq import merge
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import orjson
+
+from timesync.errors import DataError, StoreError
+from timesync.model import Event, FieldValue, Record, Severity
+from timesync.store.segment import CORRUPT, quarantine
+from timesync.store.sink import Refusal, SinkUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["COLUMNS", "Columns", "History", "HistorySink", "Selection"]
+
+COLUMNS = ("time_error_s", "time_error_bound_s", "offset_s", "bound_s", "delay_s")
+"""The values kept for fast reading: `History.columns` gives these."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS series
+    (id INTEGER PRIMARY KEY, measurement TEXT NOT NULL, tags TEXT NOT NULL, target TEXT, UNIQUE (measurement, tags));
+CREATE TABLE IF NOT EXISTS shape (id INTEGER PRIMARY KEY, names TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS point
+    (series INTEGER, at_ns INTEGER, time_error_s REAL, time_error_bound_s REAL, offset_s REAL, bound_s REAL, delay_s REAL,
+     PRIMARY KEY (series, at_ns)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS detail
+    (series INTEGER, at_ns INTEGER, shape INTEGER NOT NULL, fields BLOB NOT NULL, PRIMARY KEY (series, at_ns)) WITHOUT ROWID;
+"""
+_POINT = "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?, ?, ?, ?)"
+_DETAIL = "INSERT OR REPLACE INTO detail VALUES (?, ?, ?, ?)"
+_PRUNE_EVERY_NS = 3600 * 10**9
+_PRUNE_ROWS = 20_000
+_DAY_NS = 86_400 * 10**9
+_END_OF_TIME_NS = 2**63 - 1
+_KINDS = {bool: "b", int: "i", float: "f", str: "s"}
+_GULP = 256  # records prepared between two pauses, so that the event loop never waits long for the interpreter lock
+_PAUSE_S = 0.0002
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which records: of one measurement (and target, if given), start_ns <= at_ns < end_ns (Unix ns)."""
+
+    measurement: str = "time_error"
+    target: str | None = None
+    start_ns: int = -(2**63)
+    end_ns: int = _END_OF_TIME_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Instants (int64 Unix ns, ascending) and one float64 array of the same length for each column asked for."""
+
+    at_ns: NDArray[np.int64]
+    values: Mapping[str, NDArray[np.float64]]
+
+
+class History:
+    """The file, read or written by one thread at a time. Methods raise `StoreError` with the remedy where SQLite fails."""
+
+    def __init__(self, path: Path, *, read_only: bool) -> None:
+        """Open the history; a writer makes the file if it is missing, a reader wants one to be there."""
+        self.path = path
+        self._series: dict[tuple[str, bytes], int] = {}
+        self._shapes: dict[tuple[str, ...], int] = {}
+        if read_only and not path.exists():
+            raise StoreError(f"there is no history at {path}; give the spool directory of a probe that keeps one")
+        name = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rwc'}"
+        self._connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0)
+        if not read_only:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        try:
+            self._connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.execute("PRAGMA cache_size=-16000")
+            self._connection.executescript(_SCHEMA)
+        except sqlite3.Error:
+            self._connection.close()
+            raise
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def write(self, records: Sequence[Record]) -> list[Refusal]:
+        """Store all records in one transaction; returns those whose instant or values SQLite cannot hold."""
+        refusals: list[Refusal] = []
+        points: list[tuple[object, ...]] = []
+        details: list[tuple[object, ...]] = []
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            for index, record in enumerate(records, start=1):
+                if index % _GULP == 0:
+                    time.sleep(_PAUSE_S)
+                try:
+                    series, shape, values = self._placed(record)
+                except (TypeError, orjson.JSONEncodeError) as error:
+                    refusals.append(Refusal(record, f"the history cannot hold it: {error}"))
+                    continue
+                fields = record.fields
+                points.append((series, record.at_ns, *(_number(fields.get(name)) for name in COLUMNS)))
+                details.append((series, record.at_ns, shape, values))
+            self._connection.executemany(_POINT, points)
+            self._connection.executemany(_DETAIL, details)
+            execute("COMMIT")
+        except (sqlite3.Error, OverflowError):
+            self._series.clear()  # their rows went with the transaction
+            self._shapes.clear()
+            if self._connection.in_transaction:
+                execute("ROLLBACK")
+            raise
+        return refusals
+
+    def _placed(self, record: Record) -> tuple[int, int, bytes]:
+        tags = orjson.dumps(dict(record.tags), option=orjson.OPT_SORT_KEYS)
+        series = self._series.get((record.measurement, tags))
+        if series is None:
+            series = self._new_series(record, tags)
+        names = tuple([_kind(value) + name for name, value in record.fields.items()])
+        shape = self._shapes.get(names)
+        if shape is None:
+            shape = self._new_shape(names)
+        return series, shape, orjson.dumps(list(record.fields.values()))
+
+    def _new_series(self, record: Record, tags: bytes) -> int:
+        key = (record.measurement, tags.decode())
+        self._connection.execute(
+            "INSERT OR IGNORE INTO series (measurement, tags, target) VALUES (?, ?, ?)",
+            (*key, record.tags.get("target")),
+        )
+        (series,) = self._connection.execute("SELECT id FROM series WHERE measurement = ? AND tags = ?", key).fetchone()
+        self._series[record.measurement, tags] = series
+        return int(series)
+
+    def _new_shape(self, names: tuple[str, ...]) -> int:
+        text = orjson.dumps(names).decode()
+        self._connection.execute("INSERT OR IGNORE INTO shape (names) VALUES (?)", (text,))
+        (shape,) = self._connection.execute("SELECT id FROM shape WHERE names = ?", (text,)).fetchone()
+        self._shapes[names] = shape
+        return int(shape)
+
+    def prune(self, before_ns: int) -> int:
+        """Delete records older than an instant, a limited number in one go; returns how many (0: none are left)."""
+        removed = 0
+        for (series,) in self._connection.execute("SELECT id FROM series").fetchall():
+            keys = self._connection.execute(
+                "SELECT at_ns FROM detail WHERE series = ? AND at_ns < ? ORDER BY at_ns LIMIT ?",
+                (series, before_ns, _PRUNE_ROWS - removed),
+            ).fetchall()
+            if not keys:
+                continue
+            self._connection.execute("BEGIN IMMEDIATE")
+            for table in ("point", "detail"):
+                sql = f"DELETE FROM {table} WHERE series = ? AND at_ns <= ?"  # noqa: S608 - two constants
+                self._connection.execute(sql, (series, keys[-1][0]))
+            self._connection.execute("COMMIT")
+            removed += len(keys)
+        if removed:
+            self._connection.execute("PRAGMA incremental_vacuum(2000)").fetchall()
+        return removed
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def targets(self, measurement: str = "time_error") -> list[str]:
+        """The targets that have records, sorted."""
+        rows = self._ask(
+            "SELECT DISTINCT target FROM series WHERE measurement = ? AND target IS NOT NULL", (measurement,)
+        )
+        return sorted(target for (target,) in rows)
+
+    def measurements(self) -> list[str]:
+        """The measurements that have records, sorted."""
+        return sorted(name for (name,) in self._ask("SELECT DISTINCT measurement FROM series", ()))
+
+    def series_of(self, selection: Selection) -> dict[int, dict[str, str]]:
+        """The tags of every series that a selection may touch, by the series' number."""
+        sql = "SELECT id, tags FROM series WHERE measurement = ? AND (? IS NULL OR target = ?)"
+        rows = self._ask(sql, (selection.measurement, selection.target, selection.target))
+        return {series: orjson.loads(tags) for series, tags in rows}
+
+    def records(self, selection: Selection) -> Iterator[Record]:
+        """The records of a selection, in time order; reads as it goes."""
+        shapes = self.shapes()
+        return merge(
+            *(self._records_of(series, tags, selection, shapes) for series, tags in self.series_of(selection).items()),
+            key=lambda record: record.at_ns,
+        )
+
+    def _records_of(
+        self, series: int, tags: Mapping[str, str], selection: Selection, shapes: dict[int, tuple[str, ...]]
+    ) -> Iterator[Record]:
+        sql = "SELECT at_ns, shape, fields FROM detail WHERE series = ? AND at_ns >= ? AND at_ns < ? ORDER BY at_ns"
+        for at_ns, shape, fields in self._ask(sql, (series, selection.start_ns, selection.end_ns)):
+            if shape not in shapes:  # another process has begun to write it since
+                shapes.update(self.shapes())
+            yield Record(selection.measurement, at_ns, tags, _fields(shapes[shape], fields))
+
+    def shapes(self) -> dict[int, tuple[str, ...]]:
+        """Every combination of field names in use, by its number; each name has its kind (b, i, f, s) before it."""
+        return {number: tuple(orjson.loads(names)) for number, names in self._ask("SELECT id, names FROM shape", ())}
+
+    def shapes_of(self, selection: Selection) -> list[tuple[str, ...]]:
+        """The combinations of field names that occur in a selection."""
+        series = self.series_of(selection)
+        marks = ",".join("?" * len(series))
+        sql = f"SELECT DISTINCT shape FROM detail WHERE series IN ({marks}) AND at_ns >= ? AND at_ns < ?"  # noqa: S608 - marks only
+        shapes = self.shapes()
+        return [shapes[shape] for (shape,) in self._ask(sql, (*series, selection.start_ns, selection.end_ns))]
+
+    def latest(self, measurement: str = "time_error") -> dict[str, Record]:
+        """The newest record of each target."""
+        shapes = self.shapes()
+        newest: dict[str, Record] = {}
+        for series, tags in self.series_of(Selection(measurement)).items():
+            sql = "SELECT at_ns, shape, fields FROM detail WHERE series = ? ORDER BY at_ns DESC LIMIT 1"
+            for at_ns, shape, fields in self._ask(sql, (series,)):
+                target = tags.get("target")
+                if target is not None and (target not in newest or newest[target].at_ns < at_ns):
+                    newest[target] = Record(measurement, at_ns, tags, _fields(shapes[shape], fields))
+        return newest
+
+    def columns(self, selection: Selection, names: Sequence[str]) -> Columns:
+        """The named values (of `COLUMNS`) as arrays, where all of them are present; in time order.
+
+        A million rows take well under a second. The records that lack a value are not in the answer: `records` has them,
+        with the reason. Raises `DataError` for a name that is no such column.
+        """
+        import numpy as np  # noqa: PLC0415 - 100 ms that the probe itself need not spend
+
+        if unknown := [name for name in names if name not in COLUMNS]:
+            raise DataError(f"no column {unknown[0]!r}; choose from {', '.join(COLUMNS)}")
+        series = self.series_of(selection)
+        marks = ",".join("?" * len(series))
+        present = " AND ".join(f"{name} IS NOT NULL" for name in names)
+        sql = (
+            f"SELECT at_ns, {', '.join(names)} FROM point WHERE series IN ({marks}) "  # noqa: S608 - names are of COLUMNS
+            f"AND at_ns >= ? AND at_ns < ? AND {present}"
+        )
+        rows = self._ask(sql, (*series, selection.start_ns, selection.end_ns))
+        layout = np.dtype([("at_ns", np.int64), *((name, np.float64) for name in names)])
+        table = np.fromiter(rows, dtype=layout)
+        if len(series) > 1:
+            table = table[np.argsort(table["at_ns"], kind="stable")]
+        return Columns(
+            np.ascontiguousarray(table["at_ns"]), {name: np.ascontiguousarray(table[name]) for name in names}
+        )
+
+    def _ask(self, sql: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
+        try:
+            yield from self._connection.execute(sql, values)
+        except sqlite3.Error as error:
+            raise StoreError(f"the history {self.path} cannot be read: {error}") from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+
+def _kind(value: FieldValue) -> str:
+    """One letter for the type of a value; a text or number of a narrower type counts as what it is made of."""
+    kind = _KINDS.get(type(value))
+    if kind is not None:
+        return kind
+    for base, letter in _KINDS.items():
+        if isinstance(value, base):
+            return letter
+    raise TypeError(f"a {type(value).__name__} is not a number, a text or a truth value")
+
+
+def _number(value: FieldValue | None) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _fields(names: Sequence[str], values: bytes) -> dict[str, FieldValue]:
+    return dict(zip((name[1:] for name in names), orjson.loads(values), strict=True))
+
+
+class HistorySink:
+    """The history as a sink: writes in a thread of its own, forgets what is older than `retention_days`.
+
+    `clock_ns` gives the present for the retention, `report` hears (on the event loop) of a damaged file.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        retention_days: float | None,
+        *,
+        clock_ns: Callable[[], int],
+        report: Callable[[Event], None],
+        name: str = "history",
+    ) -> None:
+        """Nothing is opened before the first write."""
+        self.name = name
+        self.path = path
+        self._retention_days = retention_days
+        self._clock_ns = clock_ns
+        self._report = report
+        self._history: History | None = None
+        self._next_prune_ns = 0
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="timesync-history")
+
+    async def write(self, records: Sequence[Record]) -> Sequence[Refusal]:
+        """Store the records. Raises `SinkUnavailableError` when the disk will not have them now."""
+        loop = asyncio.get_running_loop()
+        refusals, events = await loop.run_in_executor(self._worker, self._write, records)
+        for event in events:
+            self._report(event)
+        return refusals
+
+    def _write(self, records: Sequence[Record]) -> tuple[list[Refusal], list[Event]]:
+        events: list[Event] = []
+        for _ in range(2):  # once more in a new file if the old one turned out to be damaged
+            try:
+                if self._history is None:
+                    self._history = History(self.path, read_only=False)
+                refusals = self._history.write(records)
+                self._forget_old()
+            except (OSError, sqlite3.Error) as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF not in CORRUPT:
+                    raise SinkUnavailableError(f"the history {self.path} cannot be written: {error}") from error
+                events.append(self._put_aside(error))
+            else:
+                return refusals, events
+        raise SinkUnavailableError(f"the history {self.path} is damaged again at once: check the disk")
+
+    def _put_aside(self, error: Exception) -> Event:
+        if self._history is not None:
+            self._history.close()
+            self._history = None
+        now_ns = self._clock_ns()
+        aside = quarantine(self.path, now_ns)
+        text = (
+            f"the history was damaged ({error}): put aside as {aside.name}, a new one is begun; "
+            f"`sqlite3 {aside.name} .recover` gives what can be read of it"
+        )
+        return Event("history_quarantined", now_ns, Severity.ERROR, text, evidence={"file": aside.name})
+
+    def _forget_old(self) -> None:
+        now_ns = self._clock_ns()
+        if self._retention_days is None or self._history is None or now_ns < self._next_prune_ns:
+            return
+        removed = self._history.prune(now_ns - int(self._retention_days * _DAY_NS))
+        self._next_prune_ns = now_ns if removed else now_ns + _PRUNE_EVERY_NS
+
+    async def close(self) -> None:
+        """Close the file and end the thread."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._worker, self._close)
+        self._worker.shutdown()
+
+    def _close(self) -> None:
+        if self._history is not None:
+            self._history.close()
+            self._history = None
