@@ -14,9 +14,9 @@ What follows the 48 octets of the header, by version:
   are a MAC with 16 or 20 octets of digest; 28 and more begin with an extension field; the rest is malformed.
 - either: a trailer of 4 octets is a crypto-NAK, and its key identifier is zero.
 
-In NTPv4 both chrony and ntpsec cut digests longer than 20 octets (SHA-256 and longer) to their first 20, so 20 or 24 octets are
-what they send. Other peers send the whole digest: where what follows the header of a packet cannot be extension fields, and is as
-long as a key identifier and a SHA-2 digest, it is read as that MAC. (A key identifier that looks like the beginning of an
+In NTPv4 chrony and ntpsec cut a digest longer than 20 octets (SHA-256 and longer) to its first 20, so what they send has 20 or 24
+octets. Other peers send the whole digest: where what follows the header cannot be extension fields, and is as long as a key
+identifier and a digest of 32, 48 or 64 octets, it is read as that MAC. (A key identifier that looks like the beginning of an
 extension field is read as one, as the RFC has it; such a packet fails its authentication.)
 """
 
@@ -53,7 +53,7 @@ _CRYPTO_NAK_OCTETS = 4
 _MIN_EXTENSION_OCTETS = 16  # RFC 7822 section 3, followed by another field or a MAC
 _MIN_LAST_EXTENSION_OCTETS = 28  # RFC 7822 section 3, not followed by a MAC
 _V4_MAC_OCTETS = frozenset({20, 24})  # MD5, AES-CMAC; SHA-1 and what is cut to its length
-_V4_LONG_MAC_OCTETS = frozenset({4 + 28, 4 + 32, 4 + 48, 4 + 64})  # the SHA-2 family, not cut
+_V4_LONG_MAC_OCTETS = frozenset({4 + 32, 4 + 48, 4 + 64})  # SHA-256, SHA-384, SHA-512, not cut
 _V3_MAC_OCTETS = range(
     4 + 16, 4 + 68 + 1, 4
 )  # MD5 to SHA-512; 68 is Microsoft's extended authenticator (MS-SNTP 2.2.2)
