@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from support.fake_kind import install_fake_kinds
 
 from timesync.config import load, parse, remarks
-from timesync.config.keys import TABLES, Type, find_key
+from timesync.config.keys import TABLES, find_key
+from timesync.config.schema import Type
 from timesync.config.wording import closest, printable, shown
 from timesync.errors import ConfigError
 from timesync.settings import (
@@ -60,10 +63,13 @@ def folder_of_secrets(tmp_path: Path) -> Path:
         ("open.secret", "s3cret\n", 0o644),
         ("empty.secret", "", 0o600),
         ("file.txt", "x\n", 0o644),
+        ("good.keys", "7 AES128 HEX:000102030405060708090a0b0c0d0e0f\n", 0o600),
+        ("bad.keys", "7 AES128 HEX:00\n7\n", 0o600),
     ):
         path = tmp_path / name
         path.write_text(content)
         path.chmod(mode)
+    shutil.copy(files("timesync") / "data" / "leap-seconds.list", tmp_path)
     return tmp_path
 
 
@@ -174,10 +180,10 @@ u_s = 0
 valid_until = "2027-06-30T12:00:00+02:00"
 
 [keys]
-file = "good.secret"
+file = "good.keys"
 [clock]
 oscillator_ppm = 2.5
-leap_seconds_file = "file.txt"
+leap_seconds_file = "leap-seconds.list"
 [names]
 resolve_again_s = 60
 [uncertainty]
@@ -228,8 +234,8 @@ format = "json"
     )
     assert settings.local_reference is not None
     assert settings.local_reference.tie == Tie("UTC(PTB)", 1e-6, 0.0, (20999 * 86400 + 10 * 3600) * 10**9)
-    assert settings.keys_file == folder_of_secrets / "good.secret"
-    assert settings.leap_seconds_file == folder_of_secrets / "file.txt"
+    assert settings.keys_file == folder_of_secrets / "good.keys"
+    assert settings.leap_seconds_file == folder_of_secrets / "leap-seconds.list"
     assert (settings.reference_max_age_s, settings.oscillator_ppm) == (120.0, 2.5)
     assert (settings.coverage_factor, settings.resolve_again_s) == (3.0, 60.0)
     assert settings.spool == SpoolSettings(folder_of_secrets / "spool", 2_000_000_000, "drop_newest")
@@ -300,10 +306,27 @@ def test_timeout_that_is_not_given_shrinks_to_fit_the_turn() -> None:
     assert read(f"{LEAST}interval_s = 2\nburst = 7\nburst_spacing_s = 0.25\n").targets[0].timeout_s == 0.5
 
 
-def test_reference_takes_no_default_reference_itself() -> None:
-    tie = "realises = 'UTC(NIM)'\ntie_bound_s = 1e-6\ntie_u_s = 0\n"
-    settings = read(f"{LEAST}{tie}[[target]]\nname = 'b'\naddress = 'b'\n[reference]\ndefault = 'ntp1'\n")
-    assert [target.reference for target in settings.targets] == [None, "ntp1"]
+TIE = "realises = 'UTC(NIM)'\ntie_bound_s = 1e-6\ntie_u_s = 0\n"
+LOCAL = "[local_reference]\nrealises = 'UTC(NIM)'\nbound_s = 1e-6\nu_s = 0\n"
+SECOND = "[[target]]\nname = 'ntp2'\naddress = 'b'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "references"),
+    [
+        (LEAST + SECOND, [None, None]),
+        (LEAST + TIE + SECOND, [None, "ntp1"]),
+        (LEAST + SECOND + TIE, ["ntp2", None]),
+        (LEAST + SECOND + LOCAL, ["local", "local"]),
+        (LEAST + TIE + SECOND + LOCAL, [None, "ntp1"]),
+        (LEAST + TIE + SECOND + LOCAL + "[reference]\ndefault = 'local'\n", [None, "local"]),
+        (LEAST + TIE + SECOND + "reference = 'local'\n" + LOCAL, [None, "local"]),
+    ],
+)
+def test_target_is_compared_with_its_own_choice_then_the_default_then_the_first(
+    text: str, references: list[str | None]
+) -> None:
+    assert [target.reference for target in read(text).targets] == references
 
 
 def test_byte_order_mark_and_windows_line_ends_are_read() -> None:
@@ -388,8 +411,11 @@ TIED = f"{LEAST}realises = 'UTC(NIM)'\ntie_bound_s = 1e-6\ntie_u_s = 0\ntie_vali
 @pytest.mark.parametrize(
     ("text", "note"),
     [
-        (LEAST, "[[target]]: no reference for ntp1: offsets without a UTC(k) claim"),
-        (f"{TIED}interval_s = 1\n", "[[target]]: ntp1: asked more often than every 16 s; do so only where"),
+        (LEAST, "[[target]]: no reference for ntp1: offsets of this machine's clock, without a UTC(k) claim"),
+        (
+            f"{TIED}interval_s = 1\n".replace("192.0.2.1", "ntp.example"),
+            "[[target]]: ntp1: asked more often than every 16 s; do so only where",
+        ),
         (f"{TIED}[[target]]\nname = 'b'\naddress = '192.0.2.1'\n", "[[target]]: ntp1, b have one address and the same"),
         (f"{TIED}interval_s = 40\n", '[[target]] "ntp1": one lost reply makes this reference stale (max_age_s is 64)'),
         (f"{TIED}[http]\nhost = '0.0.0.0'\n", "[http]: 0.0.0.0 is not loopback"),
@@ -420,5 +446,6 @@ def test_tie_that_has_ended_is_remarked_from_its_instant_on() -> None:
     assert notes(TIED, end) == [ended]
 
 
-def test_own_server_on_loopback_may_be_asked_often_without_remark() -> None:
-    assert notes(f"{TIED}interval_s = 0.1\n".replace("192.0.2.1", "127.0.0.1:1123")) == []
+@pytest.mark.parametrize("address", ["127.0.0.1:1123", "[::1]:1123", "localhost", "10.20.0.10", "fd00::1"])
+def test_server_of_the_site_itself_may_be_asked_often_without_remark(address: str) -> None:
+    assert notes(f"{TIED}interval_s = 0.1\n".replace("192.0.2.1", address)) == []

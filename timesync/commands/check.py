@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from timesync.config import load, remarks
 from timesync.config.wording import number_text
 from timesync.errors import ConfigError
+from timesync.text import aligned
 
 if TYPE_CHECKING:
     import argparse
@@ -128,9 +129,8 @@ def _table(title: str, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) 
         yield f"{title}: none"
         return
     yield f"{title} ({len(rows)})"
-    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
-    for row in (heads, *rows):
-        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    for line in aligned(heads, rows):
+        yield f"  {line}"
 
 
 def _references(settings: ProbeSettings) -> Iterator[tuple[str, Tie]]:

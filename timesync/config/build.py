@@ -45,9 +45,10 @@ def build(draft: Draft, environment: Mapping[str, str]) -> ProbeSettings:
     spool = dict(values["spool"])
     spool["directory"] = spool["directory"] or state_directory(environment)
     local = values["local_reference"]
+    default = values["reference"]["default"] or _first_reference(draft)
     return ProbeSettings(
         site=SiteSettings(**values["site"]),
-        targets=tuple(_target(target, values["reference"]["default"]) for target in draft.many["target"]),
+        targets=tuple(_target(target, default) for target in draft.many["target"]),
         spool=SpoolSettings(**spool),
         local_reference=LocalReferenceSettings(_tie(local, "")) if draft.single["local_reference"].given else None,
         history=HistorySettings(**values["history"]),
@@ -64,6 +65,13 @@ def build(draft: Draft, environment: Mapping[str, str]) -> ProbeSettings:
     )
 
 
+def _first_reference(draft: Draft) -> str | None:
+    for target in draft.many["target"]:
+        if "realises" in target.given:
+            return str(target.values["name"])
+    return "local" if draft.single["local_reference"].given else None
+
+
 def _target(target: Section, default_reference: str | None) -> TargetSettings:
     values = target.values
     is_reference = "realises" in target.given
@@ -78,8 +86,7 @@ def _target(target: Section, default_reference: str | None) -> TargetSettings:
         burst=values["burst"],
         burst_spacing_s=values["burst_spacing_s"],
         tie=_tie(values, "tie_") if is_reference else None,
-        # A reference is compared with another only where the file says so.
-        reference=values["reference"] if is_reference else values["reference"] or default_reference,
+        reference=None if is_reference else values["reference"] or default_reference,
         options=dict(target.rest),
     )
 

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 from timesync import plugin
 from timesync.config.sections import report_unknown_key
 from timesync.config.wording import closest, joined, number_text, shown
+from timesync.errors import ConfigError, DataError
+from timesync.keys import read_keys
 from timesync.settings import TargetSettings
+from timesync.timescale import LeapTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,7 +99,13 @@ def check_references(draft: Draft) -> None:
     if default.has("default"):
         _check_reference(draft, f"{default.where}: default", default.values["default"], None)
     for target in draft.many["target"]:
-        if target.has("reference"):
+        if "realises" in target.given and "reference" in target.given:
+            draft.report(
+                f"{target.where}: reference",
+                "a target that realises a UTC(k) is its own reference",
+                "Remove reference, or remove realises and the tie",
+            )
+        elif target.has("reference"):
             own = target.values["name"] if target.has("name") else None
             _check_reference(draft, f"{target.where}: reference", target.values["reference"], own)
 
@@ -113,7 +122,8 @@ def _check_reference(draft: Draft, where: str, reference: str, own_name: str | N
         else 'Give a target realises = "UTC(...)" and name that'
     )
     if reference == own_name:
-        draft.report(where, "a target cannot be its own reference", f"{offered}, or remove the key")
+        remedy = 'Name another, or add realises = "UTC(...)" and its tie if this is a reference'
+        draft.report(where, "the target names itself", remedy)
     elif reference in references:
         return
     elif reference == LOCAL:
@@ -213,13 +223,43 @@ def _kind(draft: Draft, name: str, targets: list[Section]) -> plugin.ProbeKind |
 
 
 def check_keys(draft: Draft) -> None:
-    """A target that names a key needs a file of keys."""
-    if "file" in draft.single["keys"].given:
-        return
-    for target in draft.many["target"]:
-        if "key" in target.rest:
+    """The keys can be read, and each key that a target names is among them."""
+    section = draft.single["keys"]
+    users = [target for target in draft.many["target"] if "key" in target.rest]
+    if "file" not in section.given:
+        for target in users:
             remedy = 'Add [keys] with file = "ntp.keys", or remove the key'
             draft.report(f"{target.where}: key", "a key is named, and there is no file of keys", remedy)
+        return
+    if not section.has("file"):
+        return
+    path = section.values["file"]
+    try:
+        keys = read_keys(path)
+    except ConfigError as error:
+        for problem in error.problems:
+            draft.report(f"{section.where}: file", f"{problem.where}: {problem.what}", problem.remedy.rstrip("."))
+        return
+    for target in users:
+        number = target.rest["key"]
+        if isinstance(number, int) and number not in keys:
+            draft.report(f"{target.where}: key", f"{path} has no key {shown(number)}", "Add it there, or name another")
+
+
+def check_leap_seconds(draft: Draft) -> None:
+    """The leap-second list can be read, and its hash is right."""
+    section = draft.single["clock"]
+    if not section.has("leap_seconds_file"):
+        return
+    path = section.values["leap_seconds_file"]
+    try:
+        LeapTable.parse(path.read_bytes().decode("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError, DataError) as error:
+        what, _, remedy = (
+            str(error).rpartition("; ") if isinstance(error, DataError) else (f"{path} is no text", "", "")
+        )
+        remedy = f"{remedy[:1].upper()}{remedy[1:]}" or "Name a leap-seconds.list, or leave it out"
+        draft.report(f"{section.where}: leap_seconds_file", what, remedy)
 
 
 # What each API of InfluxDB needs, and what else only it has.
@@ -259,5 +299,6 @@ CHECKS: tuple[Callable[[Draft], None], ...] = (
     check_schedules,
     check_kinds,
     check_keys,
+    check_leap_seconds,
     check_influx,
 )

@@ -6,70 +6,9 @@ Each numeric key has both limits, each key a meaning and an example as TOML.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
+from timesync.config.schema import Key, Table, Type
 
-__all__ = ["TABLES", "Key", "Table", "Type", "find_key"]
-
-
-class Type(StrEnum):
-    """What a value must be, in the words used in messages and in the manual."""
-
-    NAME = "a name"
-    TEXT = "text"
-    UTC_K = "a UTC(k)"
-    NUMBER = "a number"
-    INTEGER = "a whole number"
-    SWITCH = "true or false"
-    CHOICE = "a choice"
-    SIZE = "a size in bytes"
-    DAYS = 'a number or "forever"'
-    INSTANT = "a date, or an instant with its offset"
-    DIRECTORY = "a directory"
-    FILE = "a file"
-    PRIVATE = "a file that others may not read"
-    URL = "a URL"
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One setting. `default` None means absent; `default_text` words a default that is not a plain value.
-
-    `wrong_names` are what people write instead: they are suggested from, never accepted.
-    """
-
-    name: str
-    type: Type
-    meaning: str
-    example: str
-    unit: str = ""
-    default: Any = None
-    default_text: str = ""
-    required: bool = False
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
-    wrong_names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One TOML table. `many` is written with double brackets; an `extensible` one also takes its probe kind's options."""
-
-    name: str
-    meaning: str
-    keys: tuple[Key, ...]
-    many: bool = False
-    required: bool = False
-    extensible: bool = False
-    wrong_names: tuple[str, ...] = ()
-
-    @property
-    def heading(self) -> str:
-        """The table's name as it is written in the file."""
-        return f"[[{self.name}]]" if self.many else f"[{self.name}]"
-
+__all__ = ["TABLES", "find_key"]
 
 # The least interval that is accepted at all. 20 polls a second is a laboratory's own server; a public one would rightly
 # answer with RATE (RFC 5905 section 7.4).
@@ -168,7 +107,7 @@ TARGET = Table(
             Type.NAME,
             "the reference it is compared with: the name of a target that has `realises`, or `local`",
             '"utc-nim"',
-            default_text="`default` of `[reference]`; without one, no UTC(k) claim is made",
+            default_text="`default` of `[reference]`, else the first target that has `realises`, else `local`",
         ),
         Key(
             "realises",
@@ -216,7 +155,14 @@ REFERENCE = Table(
     "reference",
     "How references are used.",
     (
-        Key("default", Type.NAME, "the reference of every target that names none", '"utc-nim"', wrong_names=("name",)),
+        Key(
+            "default",
+            Type.NAME,
+            "the reference of every target that names none",
+            '"utc-nim"',
+            default_text="the first target that has `realises`, else `local`",
+            wrong_names=("name",),
+        ),
         Key(
             "max_age_s",
             Type.NUMBER,
@@ -273,7 +219,15 @@ LOCAL_REFERENCE = Table(
 KEYS = Table(
     "keys",
     "Symmetric keys for authenticated servers.",
-    (Key("file", Type.PRIVATE, "the keys, in chrony's format", '"ntp.keys"', wrong_names=("path", "key_file")),),
+    (
+        Key(
+            "file",
+            Type.KEYS,
+            "the keys: `NUMBER TYPE SECRET` on a line, as chrony and ntpd have it",
+            '"ntp.keys"',
+            wrong_names=("path", "key_file"),
+        ),
+    ),
     wrong_names=("key", "authentication"),
 )
 
@@ -296,7 +250,7 @@ CLOCK = Table(
             Type.FILE,
             "a leap-seconds.list",
             '"/usr/share/zoneinfo/leap-seconds.list"',
-            default_text="the one the system brings",
+            default_text="the system's or the one that comes with timesync, whichever expires later",
         ),
     ),
 )

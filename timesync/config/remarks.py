@@ -15,6 +15,7 @@ from timesync.config.wording import number_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from ipaddress import IPv4Address, IPv6Address
 
     from timesync.settings import ProbeSettings, TargetSettings, Tie
 
@@ -50,13 +51,13 @@ def _named(targets: Iterable[TargetSettings]) -> str:
 def _no_claim(settings: ProbeSettings) -> Iterator[Remark]:
     alone = [target for target in settings.targets if target.reference is None and target.tie is None]
     if alone:
-        advice = "name one with reference = in the target, or default = in [reference]"
-        yield Remark("[[target]]", f"no reference for {_named(alone)}: offsets without a UTC(k) claim; {advice}")
+        text = f"no reference for {_named(alone)}: offsets of this machine's clock, without a UTC(k) claim"
+        yield Remark("[[target]]", f"{text}; give a target realises, or declare [local_reference]")
 
 
 def _often(settings: ProbeSettings) -> Iterator[Remark]:
     often = [
-        t for t in settings.targets if t.interval_s / t.burst < SHORTEST_STANDARD_POLL_S and not _is_loopback(t.address)
+        t for t in settings.targets if t.interval_s / t.burst < SHORTEST_STANDARD_POLL_S and not _is_own(t.address)
     ]
     if often:
         text = f"{_named(often)}: asked more often than every {number_text(SHORTEST_STANDARD_POLL_S)} s"
@@ -119,17 +120,28 @@ def _ended_ties(settings: ProbeSettings, now_ns: int) -> Iterator[Remark]:
 
 def _is_loopback(address: str) -> bool:
     """Whether an address, with or without a port, is this machine itself."""
-    host = address
+    host = _host(address)
+    literal = _literal(host)
+    return host == "localhost" or host.endswith(".localhost") or (literal is not None and literal.is_loopback)
+
+
+def _is_own(address: str) -> bool:
+    """Whether an address is this machine's or in a private network: a server of the site's own."""
+    literal = _literal(_host(address))
+    return _is_loopback(address) or (literal is not None and literal.is_private)
+
+
+def _host(address: str) -> str:
     if address.startswith("["):
-        host = address[1:].split("]", maxsplit=1)[0]
-    elif address.count(":") == 1:
-        host = address.split(":", maxsplit=1)[0]
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
+        return address[1:].split("]", maxsplit=1)[0]
+    return address.split(":", maxsplit=1)[0] if address.count(":") == 1 else address
+
+
+def _literal(host: str) -> IPv4Address | IPv6Address | None:
     try:
-        return ip_address(host).is_loopback
+        return ip_address(host)
     except ValueError:
-        return False
+        return None
 
 
 LOOKS: tuple[Callable[[ProbeSettings], Iterator[Remark]], ...] = (

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from timesync.config.keys import TABLES, Key, Table, Type
+from timesync.config.keys import TABLES
+from timesync.config.schema import Key, Table, Type
 from timesync.config.values import BadValueError, read_value
 from timesync.config.wording import closest, plain, shown, shown_key
 from timesync.errors import Problem

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from timesync.config.files import directory_fault, file_fault, secret_fault
-from timesync.config.keys import Key, Type
+from timesync.config.schema import Key, Type
 from timesync.config.wording import closest, joined, number_text, printable, shown, type_of
 
 if TYPE_CHECKING:
@@ -281,5 +281,6 @@ READERS: dict[Type, Callable[[Key, object, Path], object]] = {
     Type.DIRECTORY: _directory,
     Type.FILE: _file,
     Type.PRIVATE: _secret,
+    Type.KEYS: _file,
     Type.URL: _url,
 }
