@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from timesync.errors import DataError
-from timesync.leapseconds import EMBEDDED, embedded_leap_table, load_leap_table
+from timesync.leapseconds import EMBEDDED, SYSTEM_FILES, embedded_leap_table, load_leap_table
 from timesync.timescale import NS_PER_S, Leap, LeapTable, parse_utc
 
-EMBEDDED_TEXT = files("timesync").joinpath("data", "leap-seconds.list").read_text("ascii")
-# Lists of this machine, where there are any: IERS's own prose and layout.
-FOREIGN = [path for path in (Path("/usr/share/zoneinfo/leap-seconds.list"),) if path.exists()]
+EMBEDDED_PATH = Path(str(files("timesync").joinpath("data", "leap-seconds.list")))
+EMBEDDED_TEXT = EMBEDDED_PATH.read_text("ascii")
+# The embedded list, and those that this machine has (IERS's own layout).
+LISTS = [EMBEDDED_PATH, *(path for path in SYSTEM_FILES if path.exists())]
 
-# (2 s, 1 s, 1 s): one positive and one negative leap second, as the format allows.
+# One positive and one negative leap second, as the format allows.
 NEGATIVE_ROWS = ((2_272_060_800, 10), (2_287_785_600, 11), (4_102_444_800, 10))
 
 
@@ -38,7 +39,7 @@ def test_embedded_table_bears_the_hash_that_iers_published() -> None:
     assert len(table.rows) == 28
 
 
-@pytest.mark.parametrize("path", FOREIGN, ids=str)
+@pytest.mark.parametrize("path", LISTS, ids=str)
 def test_list_of_the_system_agrees_with_the_embedded_one(path: Path) -> None:
     table = LeapTable.parse(path.read_text())
     shared = min(len(table.rows), 28)
