@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import promtext
 
-from timesync.export.current import Sample
 from timesync.export.prometheus import render
+from timesync.export.samples import Sample
 
 NASTY = st.one_of(
     st.text(st.sampled_from('"\\\n\r\t,={}# ntp\x00\x85\u2028é'), min_size=1, max_size=12),

@@ -9,9 +9,9 @@ import pytest
 from support import promtext
 
 from timesync.export import prometheus
-from timesync.export.current import Sample
 from timesync.export.metrics import METRICS, Kind, Life, Metric, Subject
 from timesync.export.prometheus import CONTENT_TYPE, Exposition, check_table, render
+from timesync.export.samples import Sample
 from timesync.model import Record
 
 
@@ -89,7 +89,7 @@ class Clock:
 
 
 async def test_a_scrape_shows_targets_build_and_process_and_only_names_of_the_table():
-    exposition = Exposition("NIM", "p1", clock=Clock())
+    exposition = Exposition("NIM", "p1", tallies=dict, clock=Clock())
     exposition.add_target("a", protocol="ntp", interval_s=1.0)
     exposition.observe(record("a", offset_s=0.25))
     read = promtext.read(await exposition.expose())
@@ -105,7 +105,7 @@ async def test_a_scrape_shows_targets_build_and_process_and_only_names_of_the_ta
 
 async def test_time_passes_by_the_clock_that_was_given():
     clock = Clock()
-    exposition = Exposition("NIM", "p1", clock=clock)
+    exposition = Exposition("NIM", "p1", tallies=dict, clock=clock)
     exposition.add_target("a", protocol="ntp", interval_s=1.0)
     exposition.observe(record("a", offset_s=0.25))
     clock.now_s += 60.0
@@ -113,7 +113,7 @@ async def test_time_passes_by_the_clock_that_was_given():
 
 
 async def test_values_that_could_not_be_shown_are_counted_from_scrape_to_scrape():
-    exposition = Exposition("NIM", "p1", clock=Clock())
+    exposition = Exposition("NIM", "p1", tallies=dict, clock=Clock())
     exposition.add_target("a", protocol="ntp", interval_s=1.0)
     exposition.observe(record("a", offset_s=math.nan))
     counts = []
@@ -133,7 +133,7 @@ async def test_scrapes_at_the_same_time_share_one_rendering(monkeypatch):
         return real(*arguments)
 
     monkeypatch.setattr(prometheus, "render", counting)
-    exposition = Exposition("NIM", "p1", clock=Clock())
+    exposition = Exposition("NIM", "p1", tallies=dict, clock=Clock())
     bodies = await asyncio.gather(*(exposition.expose() for _ in range(5)))
     assert len(set(bodies)) == 1
     assert len(calls) == 1
@@ -142,7 +142,7 @@ async def test_scrapes_at_the_same_time_share_one_rendering(monkeypatch):
 
 
 async def test_a_scraper_that_hangs_up_does_not_spoil_the_scrape_of_another():
-    exposition = Exposition("NIM", "p1", clock=Clock())
+    exposition = Exposition("NIM", "p1", tallies=dict, clock=Clock())
     first = asyncio.create_task(exposition.expose())
     second = asyncio.create_task(exposition.expose())
     await asyncio.sleep(0)

@@ -1,109 +1,108 @@
 """The current values behind /metrics: what the newest records say, and for how long that may be shown.
 
-Rule: a value is shown only as long as it is news. Each target's gauges live for `LIFE_INTERVALS` poll intervals and a
-grace after the record they came from, then they go; counters, and the time of the last sample, stay while the target is
-configured. Recording is a few dictionary look-ups; all mapping to metrics waits for the scrape. Time (monotonic
-seconds) is a parameter. Pure: no clock, no I/O.
+Rules. A value is shown only as long as it is news: each target's gauges live for `LIFE_INTERVALS` poll intervals and a grace
+after the record they came from, then they go. A measurement may come twice, the second time with a better claim: it takes
+the place of the first, prolongs nothing and counts once. Polls are counted where they are made (the tallies), not here.
+Recording is a few dictionary look-ups; mapping to metrics waits for the scrape. Time (monotonic seconds) is a parameter.
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
-
-from timesync.model import Timestamping
-from timesync.reasons import Reason
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from timesync.model import Event, FieldValue, Record
+    from timesync.model import Event, Record
+    from timesync.reasons import Reason
+    from timesync.store.status import SpoolStatus
 
-__all__ = ["GRACE_S", "LIFE_INTERVALS", "Current", "Sample", "SinkReading", "Snapshot", "SpoolReading", "samples"]
+__all__ = ["GRACE_S", "LIFE_INTERVALS", "Counts", "Current", "ProbeView", "Snapshot", "Tally", "TargetView"]
 
 LIFE_INTERVALS = 3.0
 """How many poll intervals a measurement is shown: two misses in a row do not blank a panel, a third does."""
 
-GRACE_S = 2.0
-"""On top of that: time-outs, bursts and scheduling do not make a series flicker."""
+GRACE_S = 4.0
+"""On top of that: time-outs, and the second or two that a row may wait for its reference, do not make a series flicker."""
 
-_REGISTER_BITS = 8
-
-_MEASURED: Mapping[str, str] = {
-    "offset_s": "timesync_offset_seconds",
-    "bound_s": "timesync_offset_bound_seconds",
-    "delay_s": "timesync_delay_seconds",
-}
-"""Record field -> metric, for a measurement."""
-
-_CLAIMED: Mapping[str, str] = {
-    "time_error_s": "timesync_time_error_seconds",
-    "time_error_bound_s": "timesync_time_error_bound_seconds",
-    "time_error_u_s": "timesync_time_error_uncertainty_seconds",
-}
-"""Record field -> metric, labelled with the reference."""
-
-_ANSWERED: Mapping[str, str] = {
-    "root_delay_s": "timesync_root_delay_seconds",
-    "root_dispersion_s": "timesync_root_dispersion_seconds",
-    "stratum": "timesync_stratum",
-    "leap": "timesync_leap",
-}
-"""Record field -> metric, for what a server says of itself, also in an answer that was refused."""
-
-_FACTS = tuple(_ANSWERED)
+ANSWERS = ("leap", "stratum", "root_delay_s", "root_dispersion_s")
+"""Fields of what a server says of itself; a refused answer has them too."""
 
 
-class Sample(NamedTuple):
-    """One series of one metric, before it is validated and escaped. A tuple: a scrape makes tens of thousands."""
+class Tally(Protocol):
+    """What came of a target's polls, counted once each; `timesync.pipeline.TargetState` is one."""
 
-    metric: str
-    labels: Mapping[str, str]
-    value: FieldValue
+    @property
+    def polls(self) -> int:
+        """Polls that are accounted for."""
+        ...
 
+    @property
+    def replies(self) -> int:
+        """Those that gave a measurement."""
+        ...
 
-@dataclass(frozen=True, slots=True)
-class SinkReading:
-    """What the spool holds for one sink. `oldest_age_s` is None when nothing waits."""
+    @property
+    def register(self) -> int:
+        """The last eight polls, the newest in the lowest bit; 1: measured."""
+        ...
 
-    sink: str
-    records: int
-    oldest_age_s: float | None
-    dropped: int
-    refused: int
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolReading:
-    """The spool: its size on disk, its limit, and each sink's queue."""
-
-    bytes: int
-    limit_bytes: int
-    sinks: Sequence[SinkReading]
+    @property
+    def losses(self) -> Mapping[Reason, int]:
+        """The others, by reason."""
+        ...
 
 
-@dataclass(slots=True)
+class Counts(NamedTuple):
+    """A tally at the instant of a scrape."""
+
+    polls: int
+    replies: int
+    register: int
+    losses: Mapping[Reason, int]
+
+
+class _Newest:
+    """The newest record of its sort, and when it arrived first (monotonic seconds)."""
+
+    __slots__ = ("arrived_s", "epoch", "record")
+
+    def __init__(self) -> None:
+        self.record: Record | None = None
+        self.arrived_s = 0.0
+        self.epoch = 0
+
+    def take(self, record: Record, epoch: int, now_s: float) -> None:
+        """Keep the record if it is newer, or a better one of the same instant; an epoch of the clock orders before instants."""
+        known = self.record
+        if known is None or epoch > self.epoch or (epoch == self.epoch and record.at_ns > known.at_ns):
+            self.record, self.epoch, self.arrived_s = record, epoch, now_s
+        elif epoch == self.epoch and record.at_ns == known.at_ns:
+            self.record = record
+
+    def since(self, oldest_s: float) -> Record | None:
+        """The record, if it arrived at `oldest_s` or later."""
+        return self.record if self.arrived_s >= oldest_s else None
+
+
 class _Target:
-    """What is known of one target. The three records are the newest of their sort, each with when it arrived."""
+    """What is known of one target."""
 
-    protocol: str
-    interval_s: float
-    labels: Mapping[str, str]
-    latest: Record | None = None
-    latest_at_s: float = 0.0
-    measured: Record | None = None
-    measured_at_s: float = 0.0
-    answered: Record | None = None
-    answered_at_s: float = 0.0
-    register: int = 0
-    polls: int = 0
-    replies: int = 0
-    # The commonest loss is there from the start, so that its first one is seen as an increase.
-    losses: dict[str, int] = field(default_factory=lambda: {Reason.TIMEOUT.value: 0})
+    __slots__ = ("answered", "interval_s", "labels", "latest", "measured", "protocol")
+
+    def __init__(self, labels: Mapping[str, str], protocol: str, interval_s: float) -> None:
+        self.labels = labels
+        self.protocol = protocol
+        self.interval_s = interval_s
+        self.latest = _Newest()
+        self.measured = _Newest()
+        self.answered = _Newest()
 
 
 class TargetView(NamedTuple):
-    """One target as it is shown: records whose life is over are already None. A tuple: it is made on the event loop."""
+    """One target as it is shown: records whose life is over are None already. A tuple: it is made on the event loop."""
 
     labels: Mapping[str, str]
     interval_s: float
@@ -111,10 +110,20 @@ class TargetView(NamedTuple):
     measured: Record | None
     answered: Record | None
     last_sample_ns: int | None
-    register: int
-    polls: int
-    replies: int
-    losses: Mapping[str, int]
+    counts: Counts | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeView:
+    """The probe itself as it is shown. None: not known (yet)."""
+
+    spool: SpoolStatus | None = None
+    spool_limit_bytes: int | None = None
+    loop_lag_s: float | None = None
+    schedule_lag_s: float | None = None
+    clock_steps: int = 0
+    clock_suspends: int = 0
+    unknown_target: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +132,7 @@ class Snapshot:
 
     labels: Mapping[str, str]
     targets: Sequence[TargetView]
-    spool: SpoolReading | None
-    loop_lag_s: float | None
-    clock_steps: int
-    unknown_target: int
+    probe: ProbeView
     events: Mapping[tuple[str, str], int]
 
 
@@ -136,20 +142,23 @@ class Current:
     def __init__(self, site: str, probe: str) -> None:
         self._labels = {"site": site, "probe": probe}
         self._targets: dict[str, _Target] = {}
-        self._spool: SpoolReading | None = None
+        self._spool: SpoolStatus | None = None
+        self._spool_limit_bytes: int | None = None
         self._loop_lag_s: float | None = None
+        self._schedule_lag_s: float | None = None
         self._clock_steps = 0
+        self._clock_suspends = 0
         self._unknown_target = 0
         self._events: dict[tuple[str, str], int] = {}
 
     def add_target(self, name: str, *, protocol: str, interval_s: float) -> None:
-        """Begin to show a target, or change its interval; its counters go on unless the protocol is another."""
+        """Begin to show a target, or change its interval; what is shown of it goes on unless the protocol is another."""
         known = self._targets.get(name)
         if known is not None and known.protocol == protocol:
             known.interval_s = interval_s
             return
         labels = {**self._labels, "target": name, "protocol": protocol}
-        self._targets[name] = _Target(protocol=protocol, interval_s=interval_s, labels=labels)
+        self._targets[name] = _Target(labels, protocol, interval_s)
 
     def remove_target(self, name: str) -> None:
         """Stop showing a target, at once and with all its series. A name that is not known is fine."""
@@ -167,152 +176,63 @@ class Current:
         if target is None:
             self._unknown_target += 1
             return
-        target.latest, target.latest_at_s = record, now_s
-        target.polls += 1
-        target.register = (target.register << 1) & 0xFF
         fields = record.fields
-        reason = fields.get("reason")
-        if reason is None:
-            target.register |= 1
-            target.replies += 1
-            target.measured, target.measured_at_s = record, now_s
-            target.answered, target.answered_at_s = record, now_s
-            return
-        name = str(reason)
-        target.losses[name] = target.losses.get(name, 0) + 1
-        if any(fact in fields for fact in _FACTS):
-            target.answered, target.answered_at_s = record, now_s
+        epoch = int(fields.get("clock_epoch", 0))
+        target.latest.take(record, epoch, now_s)
+        if "reason" not in fields:
+            target.measured.take(record, epoch, now_s)
+            target.answered.take(record, epoch, now_s)
+        elif any(name in fields for name in ANSWERS):
+            target.answered.take(record, epoch, now_s)
 
     def observe_event(self, event: Event) -> None:
         """Count an event."""
         key = (event.kind, event.severity.value)
         self._events[key] = self._events.get(key, 0) + 1
 
-    def set_spool(self, reading: SpoolReading) -> None:
-        """Show this state of the spool from now on."""
-        self._spool = reading
+    def set_spool(self, status: SpoolStatus, *, limit_bytes: int | None = None) -> None:
+        """Show this state of the spool, and its configured limit, from now on."""
+        self._spool = status
+        self._spool_limit_bytes = limit_bytes
 
     def set_loop_lag(self, seconds: float) -> None:
         """Show how late the event loop woke up."""
         self._loop_lag_s = seconds
 
-    def set_clock_steps(self, count: int) -> None:
-        """Show how often the probe's clock was stepped or the machine slept since the daemon started."""
-        self._clock_steps = count
+    def set_schedule_lag(self, seconds: float) -> None:
+        """Show how late the newest poll began."""
+        self._schedule_lag_s = seconds
 
-    def snapshot(self, now_s: float) -> Snapshot:
-        """What is to be shown now; about a microsecond a target, so that it can be taken on the event loop."""
+    def set_clock_changes(self, *, steps: int, suspends: int) -> None:
+        """Show how often the probe's clock was stepped, and how often the machine slept, since the daemon started."""
+        self._clock_steps = steps
+        self._clock_suspends = suspends
+
+    def snapshot(self, now_s: float, tallies: Mapping[str, Tally]) -> Snapshot:
+        """What is to be shown now; some microseconds a target, so that it can be taken on the event loop."""
         views = []
-        for target in self._targets.values():
-            since_s = now_s - LIFE_INTERVALS * target.interval_s - GRACE_S
-            newest = target.measured
+        for name, target in self._targets.items():
+            oldest_s = now_s - LIFE_INTERVALS * target.interval_s - GRACE_S
+            newest = target.measured.record
+            tally = tallies.get(name)
             views.append(
                 TargetView(
-                    labels=target.labels,
-                    interval_s=target.interval_s,
-                    latest=target.latest if target.latest_at_s >= since_s else None,
-                    measured=newest if target.measured_at_s >= since_s else None,
-                    answered=target.answered if target.answered_at_s >= since_s else None,
-                    last_sample_ns=None if newest is None else newest.at_ns,
-                    register=target.register,
-                    polls=target.polls,
-                    replies=target.replies,
-                    losses=target.losses.copy(),
+                    target.labels,
+                    target.interval_s,
+                    target.latest.since(oldest_s),
+                    target.measured.since(oldest_s),
+                    target.answered.since(oldest_s),
+                    None if newest is None else newest.at_ns,
+                    None if tally is None else Counts(tally.polls, tally.replies, tally.register, dict(tally.losses)),
                 )
             )
-        return Snapshot(
-            labels=self._labels,
-            targets=views,
+        probe = ProbeView(
             spool=self._spool,
+            spool_limit_bytes=self._spool_limit_bytes,
             loop_lag_s=self._loop_lag_s,
+            schedule_lag_s=self._schedule_lag_s,
             clock_steps=self._clock_steps,
+            clock_suspends=self._clock_suspends,
             unknown_target=self._unknown_target,
-            events=self._events.copy(),
         )
-
-
-def samples(snapshot: Snapshot) -> Iterator[Sample]:
-    """Every series of a snapshot, target by target; an absent value gives no sample."""
-    for view in snapshot.targets:
-        yield from _target_samples(view)
-    yield from _probe_samples(snapshot)
-
-
-def _target_samples(view: TargetView) -> Iterator[Sample]:
-    labels = view.labels
-    if view.measured is not None:
-        yield from _measurement_samples(view.measured, labels)
-    if view.answered is not None:
-        yield from _fields(view.answered.fields, _ANSWERED, labels)
-    if view.latest is not None:
-        yield from _trust_samples(view, view.latest)
-    yield Sample("timesync_polls_total", labels, view.polls)
-    yield Sample("timesync_replies_total", labels, view.replies)
-    for reason, count in view.losses.items():
-        yield Sample("timesync_losses_total", {**labels, "reason": reason}, count)
-    if view.last_sample_ns is not None:
-        yield Sample("timesync_last_sample_timestamp_seconds", labels, view.last_sample_ns / 1e9)
-    yield Sample("timesync_poll_interval_seconds", labels, view.interval_s)
-
-
-def _fields(fields: Mapping[str, FieldValue], table: Mapping[str, str], labels: Mapping[str, str]) -> Iterator[Sample]:
-    for name, metric in table.items():
-        if name in fields:
-            yield Sample(metric, labels, fields[name])
-
-
-def _measurement_samples(record: Record, labels: Mapping[str, str]) -> Iterator[Sample]:
-    fields = record.fields
-    yield from _fields(fields, _MEASURED, labels)
-    reference = record.tags.get("reference")
-    with_reference = labels if reference is None else {**labels, "reference": reference}
-    yield from _fields(fields, _CLAIMED, with_reference)
-    if reference is not None:
-        realises = fields.get("realises")
-        known = with_reference if realises is None else {**with_reference, "realises": str(realises)}
-        yield Sample("timesync_reference_info", known, 1)
-    timestamping = fields.get("timestamping")
-    if timestamping is not None:
-        for state in Timestamping:
-            holds = state.value == timestamping
-            yield Sample("timesync_timestamping", {**labels, "timestamping": state.value}, holds)
-    if "mode" in fields:
-        yield Sample("timesync_mode_info", {**labels, "mode": str(fields["mode"])}, 1)
-
-
-def _trust_samples(view: TargetView, latest: Record) -> Iterator[Sample]:
-    """Whether there is a UTC(k) claim now, why not, and how well the target is reached."""
-    labels = view.labels
-    newest = latest if view.measured is None else view.measured
-    claim = "time_error_s" in newest.fields
-    yield Sample("timesync_utc_claim", labels, claim)
-    reason = newest.fields.get("no_claim", newest.fields.get("reason"))
-    if not claim and reason is not None:
-        yield Sample("timesync_utc_claim_absent_info", {**labels, "reason": str(reason)}, 1)
-    seen = min(view.polls, _REGISTER_BITS)
-    yield Sample("timesync_reachability_ratio", labels, view.register.bit_count() / seen)
-
-
-def _probe_samples(snapshot: Snapshot) -> Iterator[Sample]:
-    labels = snapshot.labels
-    yield Sample("timesync_targets", labels, len(snapshot.targets))
-    yield Sample("timesync_clock_steps_total", labels, snapshot.clock_steps)
-    yield Sample("timesync_exposition_unknown_target_total", labels, snapshot.unknown_target)
-    if snapshot.loop_lag_s is not None:
-        yield Sample("timesync_event_loop_lag_seconds", labels, snapshot.loop_lag_s)
-    for (kind, severity), count in snapshot.events.items():
-        yield Sample("timesync_events_total", {**labels, "kind": kind, "severity": severity}, count)
-    if snapshot.spool is not None:
-        yield from _spool_samples(snapshot.spool, labels)
-
-
-def _spool_samples(spool: SpoolReading, labels: Mapping[str, str]) -> Iterator[Sample]:
-    yield Sample("timesync_spool_bytes", labels, spool.bytes)
-    yield Sample("timesync_spool_limit_bytes", labels, spool.limit_bytes)
-    for sink in spool.sinks:
-        of_sink = {**labels, "sink": sink.sink}
-        yield Sample("timesync_spool_records", of_sink, sink.records)
-        if sink.oldest_age_s is not None:
-            yield Sample("timesync_spool_oldest_age_seconds", of_sink, sink.oldest_age_s)
-        yield Sample("timesync_spool_dropped_total", of_sink, sink.dropped)
-        yield Sample("timesync_spool_refused_total", of_sink, sink.refused)
+        return Snapshot(self._labels, views, probe, self._events.copy())

@@ -6,11 +6,15 @@ from the table only, checks labels against it, casts values to float, leaves out
 and escapes. Each scrape builds a registry of its own from a snapshot, in a thread, so that what has expired is not there
 and the event loop goes on measuring. Source: Prometheus documentation, "Exposition formats", text format 0.0.4.
 
-    exposition = Exposition("NIM", "probe-1", clock=time.monotonic)
+    exposition = Exposition("NIM", "probe-1", tallies=lambda: measuring.pipeline.states)
     exposition.add_target("ntp1", protocol="ntp", interval_s=16.0)    # at start and at reload
-    exposition.observe(record)                                        # each `time_error` record
+    exposition.observe(record)                                        # every record that is stored
+    exposition.observe_event(event)
+    exposition.set_spool(spool.status(), limit_bytes=settings.spool.max_bytes)  # about once a second, as the next three
+    exposition.set_clock_changes(steps=measuring.clock_steps, suspends=measuring.suspends)
+    exposition.set_schedule_lag(measuring.schedule_lag_s)
     exposition.set_loop_lag(0.0002)
-    body = await exposition.expose()                                  # a scrape; CONTENT_TYPE says what it is
+    body = await exposition.expose()                                  # a scrape; pass the method to WebServer(metrics=...)
     exposition.remove_target("ntp1")                                  # at reload: its series are gone
 """
 
@@ -28,17 +32,18 @@ from aioprometheus.collectors import Counter, Gauge, Registry
 from aioprometheus.formats.text import TEXT_CONTENT_TYPE, TextFormatter
 
 from timesync import __version__
-from timesync.export.current import Current, Sample, SinkReading, SpoolReading, samples
+from timesync.export.current import Current
 from timesync.export.metrics import METRICS, Kind, Metric, metric
 from timesync.export.process import process_metrics, start_time_s
+from timesync.export.samples import Sample, samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from timesync.export.current import Snapshot
+    from timesync.export.current import Snapshot, Tally
     from timesync.model import Record
 
-__all__ = ["CONTENT_TYPE", "Exposition", "SinkReading", "SpoolReading", "escape_label_value", "render"]
+__all__ = ["CONTENT_TYPE", "Exposition", "escape_label_value", "render"]
 
 CONTENT_TYPE: str = TEXT_CONTENT_TYPE
 
@@ -181,11 +186,20 @@ def _finite(value: object) -> float | None:
 class Exposition:
     """The probe's current values and their /metrics page. Call it from the event loop's thread only.
 
-    `clock` gives monotonic seconds; values expire by it (see `timesync.export.current`).
+    `tallies` gives what came of each target's polls, by its name; it is asked at each scrape. `clock` gives monotonic
+    seconds; values expire by it (see `timesync.export.current`).
     """
 
-    def __init__(self, site: str, probe: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        site: str,
+        probe: str,
+        *,
+        tallies: Callable[[], Mapping[str, Tally]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._current = Current(site, probe)
+        self._tallies = tallies
         self._clock = clock
         self._labels = {"site": site, "probe": probe}
         self._refused: dict[str, int] = {}
@@ -197,7 +211,8 @@ class Exposition:
         self.observe_event = self._current.observe_event
         self.set_spool = self._current.set_spool
         self.set_loop_lag = self._current.set_loop_lag
-        self.set_clock_steps = self._current.set_clock_steps
+        self.set_schedule_lag = self._current.set_schedule_lag
+        self.set_clock_changes = self._current.set_clock_changes
 
     def observe(self, record: Record) -> None:
         """Take in one record: some microseconds, nothing is rendered."""
@@ -216,7 +231,7 @@ class Exposition:
 
     async def _render_in_thread(self) -> bytes:
         begun_s = self._clock()
-        values = self._everything(self._current.snapshot(begun_s))
+        values = self._everything(self._current.snapshot(begun_s, self._tallies()))
         body, refused = await asyncio.to_thread(render, values, _give_way)
         for name, count in refused.items():
             self._refused[name] = self._refused.get(name, 0) + count

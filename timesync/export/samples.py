@@ -1,0 +1,181 @@
+"""From a snapshot to samples: which field of which record is which metric, with which labels.
+
+Rule: an absent value gives no sample, and every name is in the table of metrics. Pure; the names of fields are those of
+`timesync.records.FIELDS`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from timesync.model import Timestamping
+from timesync.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from timesync.export.current import Counts, ProbeView, Snapshot, TargetView
+    from timesync.model import FieldValue, Record
+    from timesync.store.status import SinkStatus, SpoolStatus
+
+__all__ = ["Sample", "samples"]
+
+MEASURED: Mapping[str, str] = {
+    "offset_s": "timesync_offset_seconds",
+    "bound_s": "timesync_offset_bound_seconds",
+    "delay_s": "timesync_delay_seconds",
+    "authenticated": "timesync_authenticated",
+}
+"""Record field -> metric, for a measurement."""
+
+CLAIMED: Mapping[str, str] = {
+    "time_error_s": "timesync_time_error_seconds",
+    "time_error_bound_s": "timesync_time_error_bound_seconds",
+    "time_error_u_s": "timesync_time_error_uncertainty_seconds",
+}
+"""Record field -> metric, labelled with the reference."""
+
+ANSWERED: Mapping[str, str] = {
+    "root_delay_s": "timesync_root_delay_seconds",
+    "root_dispersion_s": "timesync_root_dispersion_seconds",
+    "stratum": "timesync_stratum",
+    "leap": "timesync_leap",
+}
+"""Record field -> metric, for what a server says of itself, also in an answer that was refused."""
+
+_REGISTER_BITS = 8
+
+
+class Sample(NamedTuple):
+    """One series of one metric, before it is validated and escaped. A tuple: a scrape makes tens of thousands."""
+
+    metric: str
+    labels: Mapping[str, str]
+    value: FieldValue
+
+
+def samples(snapshot: Snapshot) -> Iterator[Sample]:
+    """Every series of a snapshot, target by target."""
+    for view in snapshot.targets:
+        yield from _target_samples(view)
+    labels = snapshot.labels
+    yield Sample("timesync_targets", labels, len(snapshot.targets))
+    for (kind, severity), count in snapshot.events.items():
+        yield Sample("timesync_events_total", {**labels, "kind": kind, "severity": severity}, count)
+    yield from _probe_samples(snapshot.probe, labels)
+
+
+def _target_samples(view: TargetView) -> Iterator[Sample]:
+    labels = view.labels
+    if view.measured is not None:
+        yield from _measurement_samples(view.measured, labels)
+    if view.answered is not None:
+        yield from _fields(view.answered.fields, ANSWERED, labels)
+    if view.latest is not None:
+        yield from _trust_samples(view, view.latest)
+    if view.counts is not None:
+        yield from _count_samples(view.counts, labels)
+    if view.last_sample_ns is not None:
+        yield Sample("timesync_last_sample_timestamp_seconds", labels, view.last_sample_ns / 1e9)
+    yield Sample("timesync_poll_interval_seconds", labels, view.interval_s)
+
+
+def _fields(fields: Mapping[str, FieldValue], table: Mapping[str, str], labels: Mapping[str, str]) -> Iterator[Sample]:
+    for name, metric in table.items():
+        if name in fields:
+            yield Sample(metric, labels, fields[name])
+
+
+def _measurement_samples(record: Record, labels: Mapping[str, str]) -> Iterator[Sample]:
+    fields = record.fields
+    yield from _fields(fields, MEASURED, labels)
+    reference = record.tags.get("reference")
+    with_reference = labels if reference is None else {**labels, "reference": reference}
+    yield from _fields(fields, CLAIMED, with_reference)
+    if reference is not None:
+        realises = fields.get("realises")
+        known = with_reference if realises is None else {**with_reference, "realises": str(realises)}
+        yield Sample("timesync_reference_info", known, 1)
+    timestamping = fields.get("timestamping")
+    if timestamping is not None:
+        for state in Timestamping:
+            holds = state.value == timestamping
+            yield Sample("timesync_timestamping", {**labels, "timestamping": state.value}, holds)
+    if "mode" in fields:
+        yield Sample("timesync_mode_info", {**labels, "mode": str(fields["mode"])}, 1)
+
+
+def _trust_samples(view: TargetView, latest: Record) -> Iterator[Sample]:
+    """Whether there is a UTC(k) claim now, why not, and how well the target is reached."""
+    labels = view.labels
+    newest = latest if view.measured is None else view.measured
+    claimed = "time_error_s" in newest.fields
+    yield Sample("timesync_utc_claim", labels, claimed)
+    reason = newest.fields.get("claim")
+    if not claimed and reason is not None:
+        yield Sample("timesync_utc_claim_absent_info", {**labels, "reason": str(reason)}, 1)
+    if view.counts is not None and view.counts.polls:
+        seen = min(view.counts.polls, _REGISTER_BITS)
+        yield Sample("timesync_reachability_ratio", labels, view.counts.register.bit_count() / seen)
+
+
+def _count_samples(counts: Counts, labels: Mapping[str, str]) -> Iterator[Sample]:
+    yield Sample("timesync_polls_total", labels, counts.polls)
+    yield Sample("timesync_replies_total", labels, counts.replies)
+    # The commonest loss is there from the start, so that its first one is seen as an increase.
+    for reason, count in {Reason.TIMEOUT: 0, **counts.losses}.items():
+        yield Sample("timesync_losses_total", {**labels, "reason": reason.value}, count)
+
+
+def _known(values: Mapping[str, FieldValue | None], labels: Mapping[str, str]) -> Iterator[Sample]:
+    for metric, value in values.items():
+        if value is not None:
+            yield Sample(metric, labels, value)
+
+
+def _seconds(at_ns: int | None) -> float | None:
+    return None if at_ns is None else at_ns / 1e9
+
+
+def _probe_samples(probe: ProbeView, labels: Mapping[str, str]) -> Iterator[Sample]:
+    values: Mapping[str, FieldValue | None] = {
+        "timesync_clock_steps_total": probe.clock_steps,
+        "timesync_clock_suspends_total": probe.clock_suspends,
+        "timesync_event_loop_lag_seconds": probe.loop_lag_s,
+        "timesync_schedule_lag_seconds": probe.schedule_lag_s,
+        "timesync_exposition_unknown_target_total": probe.unknown_target,
+        "timesync_spool_limit_bytes": probe.spool_limit_bytes,
+    }
+    yield from _known(values, labels)
+    if probe.spool is not None:
+        yield from _spool_samples(probe.spool, labels)
+
+
+def _spool_samples(spool: SpoolStatus, labels: Mapping[str, str]) -> Iterator[Sample]:
+    values: Mapping[str, FieldValue | None] = {
+        "timesync_spool_bytes": spool.bytes,
+        "timesync_spool_records": spool.depth,
+        "timesync_spool_oldest_timestamp_seconds": _seconds(spool.oldest_at_ns),
+        "timesync_spool_buffered_records": spool.buffered,
+        "timesync_spool_writable": spool.failing is None,
+        "timesync_spool_dropped_total": spool.dropped,
+        "timesync_spool_refused_total": spool.refused,
+    }
+    yield from _known(values, labels)
+    for cause, count in spool.dropped_by.items():
+        yield Sample("timesync_spool_dropped_by_cause_total", {**labels, "cause": cause}, count)
+    for name, sink in spool.sinks.items():
+        yield from _sink_samples(sink, {**labels, "sink": name})
+
+
+def _sink_samples(sink: SinkStatus, labels: Mapping[str, str]) -> Iterator[Sample]:
+    values: Mapping[str, FieldValue | None] = {
+        "timesync_sink_records": sink.depth,
+        "timesync_sink_backlog_records": sink.backlog,
+        "timesync_sink_available": sink.unavailable_since_ns is None,
+        "timesync_sink_last_delivery_timestamp_seconds": _seconds(sink.last_delivered_at_ns),
+        "timesync_sink_delivered_total": sink.delivered,
+        "timesync_sink_refused_total": sink.refused,
+        "timesync_sink_failures_total": sink.failures,
+    }
+    yield from _known(values, labels)
