@@ -12,6 +12,7 @@ from support.fake_kind import install_fake_kinds
 
 from timesync.config import parse, remarks
 from timesync.config.checks import CHECKS
+from timesync.config.files import Places
 from timesync.config.keys import TABLES
 from timesync.config.sections import read_document
 from timesync.errors import ConfigError, Problem
@@ -124,7 +125,7 @@ def test_arbitrary_lines_end_in_settings_or_a_configuration_error(text: str) -> 
 
 @given(DOCUMENTS)
 def test_arbitrary_documents_end_in_problems_that_can_be_shown(document: dict[str, Any]) -> None:
-    draft = read_document(document, "site.toml", NOWHERE)
+    draft = read_document(document, "site.toml", Places(NOWHERE))
     for check in CHECKS:
         check(draft)
     assert_can_be_shown(draft.in_order())

@@ -301,6 +301,22 @@ def test_directory_in_the_file_goes_before_that_of_systemd() -> None:
     assert settings.spool.directory == Path("/srv/spool")
 
 
+def test_credential_of_the_service_goes_before_the_file_beside_the_configuration(folder_of_secrets: Path) -> None:
+    given = folder_of_secrets / "credentials"
+    given.mkdir()
+    (given / "influx.token").write_text("token\n")
+    (given / "influx.token").chmod(0o440)  # as systemd hands it to a dynamic user
+    text = f"{LEAST}[[influxdb]]\nname = 'a'\nurl = 'https://h'\nbucket = 'b'\ntoken_file = "
+    environment = {"CREDENTIALS_DIRECTORY": str(given)}
+    assert (
+        read(f"{text}'influx.token'\n", folder_of_secrets, environment).influx[0].token_file == given / "influx.token"
+    )
+    beside = read(f"{text}'good.secret'\n", folder_of_secrets, environment).influx[0].token_file
+    assert beside == folder_of_secrets / "good.secret"
+    with pytest.raises(ConfigError, match="cannot be looked at"):
+        read(f"{text}'{'n' * 300}'\n", folder_of_secrets, environment)
+
+
 def test_timeout_that_is_not_given_shrinks_to_fit_the_turn() -> None:
     assert read(f"{LEAST}interval_s = 0.5\n").targets[0].timeout_s == 0.5
     assert read(f"{LEAST}interval_s = 2\nburst = 7\nburst_spacing_s = 0.25\n").targets[0].timeout_s == 0.5

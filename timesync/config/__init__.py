@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from timesync.config.build import build
 from timesync.config.checks import CHECKS
+from timesync.config.files import Places
 from timesync.config.remarks import Remark, remarks
 from timesync.config.sections import read_document
 from timesync.config.syntax import read_toml
@@ -30,7 +31,8 @@ __all__ = ["Remark", "load", "parse", "remarks"]
 def load(path: Path, environment: Mapping[str, str] | None = None) -> ProbeSettings:
     """The settings in the file at `path`; relative paths in it start at its folder.
 
-    `environment` (the process's own where None) gives STATE_DIRECTORY. Raises `ConfigError`, for a file that cannot be read too.
+    `environment` (the process's own where None) gives STATE_DIRECTORY and CREDENTIALS_DIRECTORY, as systemd sets them.
+    Raises `ConfigError`, for a file that cannot be read too.
     """
     try:
         data = path.read_bytes()
@@ -44,7 +46,9 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> ProbeSetti
 
 def parse(data: bytes, source: str, folder: Path, environment: Mapping[str, str]) -> ProbeSettings:
     """The settings in `data`, which `source` names in messages. Raises `ConfigError`."""
-    draft = read_document(read_toml(data, source), source, folder.absolute())
+    credentials = environment.get("CREDENTIALS_DIRECTORY")
+    places = Places(folder.absolute(), folder.absolute() / credentials if credentials else None)
+    draft = read_document(read_toml(data, source), source, places)
     for check in CHECKS:
         check(draft)
     if draft.problems:

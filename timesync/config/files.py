@@ -8,17 +8,33 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["directory_fault", "file_fault", "secret_fault"]
+__all__ = ["Places", "directory_fault", "file_fault", "secret_fault"]
 
-# Group may read (root:timesync 0640 is usual), others nothing at all.
+# Group may read, others nothing at all: root:timesync 0640 is usual, and systemd hands a credential to a dynamic user as 0440
+# (the group's bits are then the mask of an access list, https://github.com/systemd/systemd/issues/29435).
 OPEN_TO_OTHERS = stat.S_IWGRP | stat.S_IRWXO
 
 Fault = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where relative paths start: at the configuration's folder, and for secrets at systemd's credentials before that."""
+
+    folder: Path
+    credentials: Path | None = None
+
+    def secret(self, name: str) -> Path:
+        """The file of a secret: a credential of that name if the service was given one (systemd.exec(5), LoadCredential=)."""
+        if self.credentials is not None and _exists(self.credentials / name):
+            return self.credentials / name
+        return self.folder / name
 
 
 def file_fault(path: Path) -> Fault | None:
@@ -70,6 +86,13 @@ def _fault_or_status(path: Path) -> tuple[Fault | None, os.stat_result | None]:
     if not os.access(path, os.R_OK):
         return (f"{path} cannot be read by this user", "Let the daemon's user read it, and check as that user"), None
     return None, status
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long, a folder that is closed: no credential, and the file beside is judged on its own
+        return False
 
 
 def _cannot_be_looked_at(path: Path, error: OSError) -> Fault:

@@ -32,7 +32,8 @@ its place and remedy, or shows what it will do; it sends and starts nothing. [ex
 whole one.
 
 - A unit is part of a key's name: `interval_s = 16`, never `"16s"`.
-- A relative path starts at the folder of the file.
+- A relative path starts at the folder of the file. A secret of that name among systemd's credentials (`LoadCredential=`,
+  `CREDENTIALS_DIRECTORY`) goes before it, so that one configuration serves the service and a person who checks it.
 - Secrets are never in the file: it names files that hold them, and those must be closed to others (mode 0600). A file with a
   token or a password may also be readable by its group (0640).
 - Names (of site, probe, targets, sinks) are up to 64 letters, digits, dots, underscores and hyphens, beginning with a letter or a

@@ -17,7 +17,8 @@ from timesync.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
+
+    from timesync.config.files import Places
 
 __all__ = ["Draft", "Section", "read_document"]
 
@@ -47,7 +48,7 @@ class Draft:
     """A document as far as it could be read, and everything found wrong with it so far."""
 
     source: str
-    folder: Path
+    places: Places
     single: dict[str, Section] = field(default_factory=dict)
     many: dict[str, list[Section]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -70,9 +71,9 @@ class Draft:
                 yield self.single[table.name]
 
 
-def read_document(document: Mapping[str, Any], source: str, folder: Path) -> Draft:
+def read_document(document: Mapping[str, Any], source: str, places: Places) -> Draft:
     """Every table of the document; unknown tables and keys, missing ones and unusable values are in `problems`."""
-    draft = Draft(source, folder)
+    draft = Draft(source, places)
     known = {table.name: table for table in TABLES}
     for name, value in document.items():
         if name not in known:
@@ -141,7 +142,7 @@ def _read_section(draft: Draft, table: Table, body: Mapping[str, Any] | None, wh
 
 def _read_key(draft: Draft, section: Section, key: Key, value: object) -> None:
     try:
-        section.values[key.name] = read_value(key, value, draft.folder)
+        section.values[key.name] = read_value(key, value, draft.places)
     except BadValueError as bad:
         section.unsound.add(key.name)
         draft.report(f"{section.where}: {key.name}", bad.what, bad.remedy)

@@ -1,6 +1,6 @@
 """One TOML value to one setting: types, limits, choices, units.
 
-Rule: a reader takes a key of the table, the value from the file and the file's folder, and gives the setting's value or
+Rule: a reader takes a key of the table, the value from the file and where files are looked for, and gives the setting's value or
 raises `BadValueError` with what is wrong and the remedy. Whatever TOML can say, nothing else is raised.
 """
 
@@ -19,6 +19,8 @@ from timesync.config.wording import closest, joined, number_text, printable, sho
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from timesync.config.files import Places
 
 __all__ = ["BadValueError", "read_value"]
 
@@ -46,9 +48,9 @@ class BadValueError(Exception):
         self.remedy = remedy
 
 
-def read_value(key: Key, value: object, folder: Path) -> object:
-    """The setting's value. Relative paths start at `folder`. Raises `BadValueError`."""
-    return READERS[key.type](key, value, folder)
+def read_value(key: Key, value: object, places: Places) -> object:
+    """The setting's value. Relative paths start at `places`. Raises `BadValueError`."""
+    return READERS[key.type](key, value, places)
 
 
 def _wrong_type(key: Key, value: object, article: str = "") -> BadValueError:
@@ -61,7 +63,7 @@ def _for_example(key: Key) -> str:
     return f"Write for example {key.name} = {key.example}"
 
 
-def _text(key: Key, value: object, _folder: Path) -> str:
+def _text(key: Key, value: object, _places: Places) -> str:
     if not isinstance(value, str):
         raise _wrong_type(key, value, "text (in quotes)")
     if not value.strip():
@@ -71,8 +73,8 @@ def _text(key: Key, value: object, _folder: Path) -> str:
     return value
 
 
-def _name(key: Key, value: object, folder: Path) -> str:
-    text = _text(key, value, folder)
+def _name(key: Key, value: object, places: Places) -> str:
+    text = _text(key, value, places)
     if NAME.match(text):
         return text
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:64]
@@ -83,8 +85,8 @@ def _name(key: Key, value: object, folder: Path) -> str:
     )
 
 
-def _utc_k(key: Key, value: object, folder: Path) -> str:
-    text = _text(key, value, folder)
+def _utc_k(key: Key, value: object, places: Places) -> str:
+    text = _text(key, value, places)
     if UTC_K.match(text):
         return text
     inner = re.fullmatch(r"\s*(?:UTC)?\s*\(?\s*([A-Za-z][A-Za-z0-9]{0,9})\s*\)?\s*", text)
@@ -96,11 +98,11 @@ def _utc_k(key: Key, value: object, folder: Path) -> str:
     )
 
 
-def _number(key: Key, value: object, _folder: Path) -> float:
+def _number(key: Key, value: object, _places: Places) -> float:
     return float(_within(key, _numeric(key, value)))
 
 
-def _integer(key: Key, value: object, _folder: Path) -> int:
+def _integer(key: Key, value: object, _places: Places) -> int:
     number = _within(key, _numeric(key, value))
     if isinstance(number, float):
         advice = f"Write {key.name} = {int(number)}" if number.is_integer() else _for_example(key)
@@ -153,7 +155,7 @@ def _limits(key: Key) -> tuple[float, float]:
     return key.low, key.high
 
 
-def _switch(key: Key, value: object, _folder: Path) -> bool:
+def _switch(key: Key, value: object, _places: Places) -> bool:
     if isinstance(value, bool):
         return value
     meant = {"true": "true", "yes": "true", "on": "true", "1": "true", "false": "false", "no": "false", "off": "false"}
@@ -162,7 +164,7 @@ def _switch(key: Key, value: object, _folder: Path) -> bool:
     raise BadValueError(f"{shown(value)} is {type_of(value)}; true or false is wanted", remedy)
 
 
-def _choice(key: Key, value: object, _folder: Path) -> str:
+def _choice(key: Key, value: object, _places: Places) -> str:
     if isinstance(value, str) and value in key.choices:
         return value
     guess = closest(value, key.choices) if isinstance(value, str) else None
@@ -171,9 +173,9 @@ def _choice(key: Key, value: object, _folder: Path) -> str:
     raise BadValueError(f"{shown(value)} is not {choices}", advice)
 
 
-def _size(key: Key, value: object, folder: Path) -> int:
+def _size(key: Key, value: object, places: Places) -> int:
     if not isinstance(value, str):
-        return _integer(key, value, folder)
+        return _integer(key, value, places)
     match = QUANTITY.match(value)
     factor = BYTES.get(match.group(2).upper() or "B") if match else None
     number = float(match.group(1)) if match else math.inf
@@ -184,13 +186,13 @@ def _size(key: Key, value: object, folder: Path) -> int:
     return size
 
 
-def _days(key: Key, value: object, folder: Path) -> float | None:
+def _days(key: Key, value: object, places: Places) -> float | None:
     if isinstance(value, str) and value == "forever":
         return None
-    return _number(key, value, folder)
+    return _number(key, value, places)
 
 
-def _instant(key: Key, value: object, _folder: Path) -> int:
+def _instant(key: Key, value: object, _places: Places) -> int:
     """Unix ns. A date counts to its end, UTC."""
     if isinstance(value, str):
         value = _parsed_instant(key, value)
@@ -223,25 +225,31 @@ def _year_within(key: Key, value: date) -> None:
         raise BadValueError(f"the year {value.year} is not from {YEARS[0]} to {YEARS[-1]}", _for_example(key))
 
 
-def _path(key: Key, value: object, folder: Path) -> Path:
-    return folder / _text(key, value, folder)
+def _path(key: Key, value: object, places: Places) -> Path:
+    return places.folder / _text(key, value, places)
 
 
-def _directory(key: Key, value: object, folder: Path) -> Path:
-    path = _path(key, value, folder)
+def _directory(key: Key, value: object, places: Places) -> Path:
+    path = _path(key, value, places)
     _refuse(directory_fault(path))
     return path
 
 
-def _file(key: Key, value: object, folder: Path) -> Path:
-    path = _path(key, value, folder)
+def _file(key: Key, value: object, places: Places) -> Path:
+    path = _path(key, value, places)
     _refuse(file_fault(path))
     return path
 
 
-def _secret(key: Key, value: object, folder: Path) -> Path:
-    path = _path(key, value, folder)
+def _secret(key: Key, value: object, places: Places) -> Path:
+    path = places.secret(_text(key, value, places))
     _refuse(secret_fault(path))
+    return path
+
+
+def _keys(key: Key, value: object, places: Places) -> Path:
+    path = places.secret(_text(key, value, places))
+    _refuse(file_fault(path))  # what else may be wrong is told by the reader of keys
     return path
 
 
@@ -250,8 +258,8 @@ def _refuse(fault: tuple[str, str] | None) -> None:
         raise BadValueError(*fault)
 
 
-def _url(key: Key, value: object, folder: Path) -> str:
-    text = _text(key, value, folder)
+def _url(key: Key, value: object, places: Places) -> str:
+    text = _text(key, value, places)
     try:
         parts = urlsplit(text)
         host, _port = parts.hostname, parts.port
@@ -267,7 +275,7 @@ def _url(key: Key, value: object, folder: Path) -> str:
     return text.rstrip("/")
 
 
-READERS: dict[Type, Callable[[Key, object, Path], object]] = {
+READERS: dict[Type, Callable[[Key, object, Places], object]] = {
     Type.NAME: _name,
     Type.TEXT: _text,
     Type.UTC_K: _utc_k,
@@ -281,6 +289,6 @@ READERS: dict[Type, Callable[[Key, object, Path], object]] = {
     Type.DIRECTORY: _directory,
     Type.FILE: _file,
     Type.PRIVATE: _secret,
-    Type.KEYS: _file,
+    Type.KEYS: _keys,
     Type.URL: _url,
 }
