@@ -1,0 +1,152 @@
+"""What systemd is told, and that the unit file asks for what the daemon keeps to."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from timesync import systemd
+from timesync.systemd import Notifier, watchdog_period_s
+
+UNIT = Path(__file__).resolve().parents[2] / "deploy" / "systemd" / "timesync-probe.service"
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (systemd.ready(), "READY=1"),
+        (systemd.ready("12 targets"), "READY=1\nSTATUS=12 targets"),
+        (systemd.status("two\nlines\tand  more "), "STATUS=two lines and more"),
+        (systemd.stopping(), "STOPPING=1"),
+        (systemd.stopping("flushing"), "STOPPING=1\nSTATUS=flushing"),
+        (systemd.watchdog(), "WATCHDOG=1"),
+        (systemd.reloading(1234567), "RELOADING=1\nMONOTONIC_USEC=1234567"),
+    ],
+)
+def test_messages_are_those_of_sd_notify(message, expected):
+    assert message == expected
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "42"}, 15.0),
+        ({"WATCHDOG_USEC": "30000000"}, 15.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "43"}, None),
+        ({"WATCHDOG_PID": "42"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_the_watchdog_is_fed_at_half_its_time_by_the_process_that_is_meant(environ, expected):
+    assert watchdog_period_s(environ, 42) == expected
+
+
+@pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
+def test_a_message_reaches_the_socket_as_one_datagram(tmp_path, abstract):
+    name = f"@{tmp_path}/notify" if abstract else f"{tmp_path}/notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("\0" + name[1:] if abstract else name)
+        notifier = Notifier.from_environment({"NOTIFY_SOCKET": name})
+        assert notifier.enabled
+        assert notifier.send(systemd.ready("läuft"))
+        assert manager.recv(4096).decode() == "READY=1\nSTATUS=läuft"
+
+
+@pytest.mark.parametrize("environ", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "vsock:2:1234"}])
+def test_without_systemd_nothing_is_sent_and_that_is_said(environ):
+    notifier = Notifier.from_environment(environ)
+    assert not notifier.enabled
+    assert not notifier.send(systemd.watchdog())
+
+
+def test_a_manager_that_is_gone_or_does_not_read_does_not_hold_up_the_daemon(tmp_path):
+    name = f"{tmp_path}/notify"
+    notifier = Notifier.from_environment({"NOTIFY_SOCKET": name})
+    assert not notifier.send(systemd.watchdog())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(name)
+        sent = [notifier.send(systemd.watchdog()) for _ in range(10_000)]
+    assert sent[0]
+    assert not sent[-1]  # its queue was full, and we did not wait
+
+
+def read_unit() -> dict[str, dict[str, list[str]]]:
+    """systemd.syntax(7), as far as our unit goes: sections, assignments that may repeat, comments."""
+    sections: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    section = ""
+    for line in UNIT.read_text(encoding="utf-8").splitlines():
+        if not line or line.startswith("#"):
+            continue
+        if header := re.fullmatch(r"\[(\w+)\]", line):
+            section = header[1]
+            continue
+        key, mark, setting = line.partition("=")
+        assert mark, line
+        assert key == key.strip(), line
+        sections[section][key].append(setting)
+    return sections
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("Type", ["notify"]),
+        ("NotifyAccess", ["main"]),
+        ("Restart", ["always"]),
+        ("ExecReload", ["/bin/kill -HUP $MAINPID"]),
+        ("WatchdogSec", ["30"]),
+        ("DynamicUser", ["yes"]),
+        ("StateDirectory", ["timesync"]),
+        ("CapabilityBoundingSet", [""]),
+        ("AmbientCapabilities", [""]),
+        ("NoNewPrivileges", ["yes"]),
+        ("ProtectClock", ["yes"]),
+        ("ProtectSystem", ["strict"]),
+        ("ProtectHome", ["yes"]),
+        ("ProtectProc", ["invisible"]),
+        ("PrivateDevices", ["yes"]),
+        ("MemoryDenyWriteExecute", ["yes"]),
+        ("RestrictNamespaces", ["yes"]),
+        ("RestrictAddressFamilies", ["AF_INET AF_INET6 AF_NETLINK AF_UNIX"]),
+        ("SystemCallFilter", ["@system-service", "~@privileged @resources"]),
+    ],
+)
+def test_the_unit_is_watched_restarted_and_unprivileged(key, expected):
+    assert read_unit()["Service"][key] == expected
+
+
+def test_the_unit_starts_the_probe_and_is_never_given_up():
+    unit = read_unit()
+    assert unit["Service"]["ExecStart"] == ["/opt/timesync/bin/timesync probe --config /etc/timesync/probe.toml"]
+    assert unit["Unit"]["StartLimitIntervalSec"] == ["0"]
+    assert unit["Install"]["WantedBy"] == ["multi-user.target"]
+
+
+def test_a_dead_daemon_is_noticed_before_a_stop_is_forced():
+    service = read_unit()["Service"]
+    assert float(service["WatchdogSec"][0]) <= float(service["TimeoutStopSec"][0]) <= 60
+
+
+# systemd's own judgement, on a machine that has it; a container without systemd has the tests above.
+if shutil.which("systemd-analyze"):
+
+    def test_systemd_rates_the_unit_as_well_protected():
+        # The scale of systemd-analyze(1): 0 no exposure to 10.0 all of it; the threshold is in tenths.
+        command = ["systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", str(UNIT)]
+        rated = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert rated.returncode == 0, rated.stdout + rated.stderr
+
+    def test_systemd_knows_every_setting_of_the_unit():
+        command = ["systemd-analyze", "verify", "--man=no", str(UNIT)]
+        verified = subprocess.run(command, capture_output=True, text=True, check=False)
+        complaints = [line for line in verified.stderr.splitlines() if UNIT.name in line]
+        # The one thing that cannot be there before an installation.
+        assert [line for line in complaints if "/opt/timesync/bin/timesync is not executable" not in line] == []
