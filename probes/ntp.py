@@ -12,24 +12,23 @@ import resource
 import secrets
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-
-from timesync.keys import Key, read_keys
 
 from probes.address import AddressError, split_host_port
 from probes.sockets import Address, SocketCounters, TimestampedSocket, icmp_reason
 from timesync.errors import ConfigError, Problem
 from timesync.exchange.ntp import Abandoned, Accepted, Measured, NtpClient, NtpEvent, Refused, Stamp
 from timesync.exchange.pacing import Pacing
+from timesync.keys import Key, read_keys
 from timesync.model import Event, Exchange, Missed, Outcome, Severity
 from timesync.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from timesync.plugin import EngineContext
-    from timesync.settings import TargetSettings
+    from timesync.settings import ProbeSettings, TargetSettings
 
 __all__ = ["KIND", "NtpEngine", "NtpKind", "NtpProber"]
 
@@ -103,9 +102,16 @@ class NtpEngine:
         self.context = context
         self.counters = SocketCounters()
         self.loop = asyncio.get_running_loop()
-        keys_file = context.settings.keys_file
-        self._keys: Mapping[int, Key] = read_keys(keys_file) if keys_file is not None else {}
+        self._keys = keys_of(context.settings)
+        self._with_key: dict[str, int] = {}
         allow_many_sockets()
+
+    def reconfigure(self, settings: ProbeSettings) -> Collection[str]:
+        """Read the keys again; targets whose key is another now must be opened again. Raises ConfigError."""
+        keys, old = keys_of(settings), self._keys
+        self.context = replace(self.context, settings=settings)
+        self._keys = keys
+        return [name for name, number in self._with_key.items() if keys.get(number) != old.get(number)]
 
     async def open_target(self, target: TargetSettings) -> NtpProber:
         """Begin to measure a target."""
@@ -125,10 +131,18 @@ class NtpEngine:
                         ),
                     ),
                 )
+            self._with_key[target.name] = number
+        else:
+            self._with_key.pop(target.name, None)
         return NtpProber(self, target, key)
 
     async def close(self) -> None:
         """Nothing is shared that must be let go."""
+
+
+def keys_of(settings: ProbeSettings) -> Mapping[int, Key]:
+    """The keys of the configured file. Raises ConfigError if it cannot be used."""
+    return read_keys(settings.keys_file) if settings.keys_file is not None else {}
 
 
 def allow_many_sockets() -> None:

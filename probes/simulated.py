@@ -208,7 +208,7 @@ class SimulatedServer:
 
 
 NETWORK = (
-    Spec("utc-demo", "reference: realises UTC(DEMO), steady", walk_s_per_sqrt_s=2e-9),
+    Spec("utc-demo", "the reference, realises UTC(DEMO)"),
     Spec("good", "a good server, 3 us ahead", offset_s=3e-6, walk_s_per_sqrt_s=50e-9),
     Spec("drifting", "a clock that gains 2 us every second", offset_s=200e-6, rate=2e-6, walk_s_per_sqrt_s=100e-9),
     Spec(
@@ -262,6 +262,11 @@ class DemonstrationNetwork:
             )
             for name, server in self.servers.items()
         ]
+
+    def true_x_s(self, target: str, at_ns: int) -> float | None:
+        """The truth about a target at a true instant (Unix ns)."""
+        server = self.servers.get(target)
+        return server.true_x_s(at_ns) if server is not None else None
 
     async def stop(self) -> None:
         """Stop the servers."""

@@ -99,17 +99,15 @@ class Measuring:
     async def reconfigure(self, settings: ProbeSettings) -> None:
         """Take new settings. A target whose settings are the same keeps its association, its schedule and its state."""
         wanted: Mapping[str, TargetSettings] = {target.name: target for target in settings.targets}
-        references_changed = [t for t in self.settings.targets if t.tie] != [t for t in settings.targets if t.tie]
+        stale = {name for engine in self._engines.values() for name in engine.reconfigure(settings)}
         for name, measured in list(self._targets.items()):
-            if wanted.get(name) != measured.settings:
+            if name in stale or wanted.get(name) != measured.settings:
                 await self._close(name)
         self.settings = settings
         self._store(self.pipeline.configure(settings))
         for target in settings.targets:
             if target.name not in self._targets:
                 await self._open(target)
-        if references_changed:
-            log.info("the site's references have changed")
 
     def tick(self) -> None:
         """Once a second: look at the clocks, and let go of what has waited too long."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from timesync.errors import Problem, TimesyncError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from timesync.model import Event, Outcome
     from timesync.settings import ProbeSettings, TargetSettings
@@ -67,6 +67,13 @@ class Engine(Protocol):
         """Begin to measure a target. Must not block on the network."""
         ...
 
+    def reconfigure(self, settings: ProbeSettings) -> Collection[str]:
+        """Take new settings (keys, say); the names of open targets that must be opened again to follow them.
+
+        Raises ConfigError if they cannot be taken; nothing has changed then.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of what the engine shares."""
         ...
@@ -102,6 +109,10 @@ class Demonstration(Protocol):
 
     async def start(self) -> Sequence[TargetSettings]:
         """Start the servers on loopback; the targets to measure."""
+        ...
+
+    def true_x_s(self, target: str, at_ns: int) -> float | None:
+        """The simulated clock's true time error at a true instant (Unix ns); None for a name that is not simulated."""
         ...
 
     async def stop(self) -> None:

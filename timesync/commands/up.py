@@ -1,0 +1,148 @@
+"""`timesync up`: the main job on embedded defaults: a probe with history and metrics, and a live table.
+
+Rule: without a configuration it measures a demonstration network on loopback, and says on every screen that it is simulated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from timesync import logs
+from timesync.config import load
+from timesync.plugin import Demonstration, load_demonstration
+from timesync.settings import HttpSettings, LogSettings, ProbeSettings, SiteSettings, SpoolSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from timesync.daemon import Daemon
+    from timesync.settings import TargetSettings
+
+__all__ = ["add_parser", "run"]
+
+EPILOG = """\
+examples:
+  timesync up                          the demonstration network, a live table; Ctrl-C ends it
+  timesync up --config site.toml       your own site, a live table
+  timesync up --no-tui --duration 30   for a script: log lines, ends after 30 s
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `up` to the command line."""
+    parser = subparsers.add_parser(
+        "up",
+        help="measure now, without a configuration: a live table, history and metrics",
+        description="Start a probe with local history and metrics, and show what it measures. "
+        "Without a configuration it measures simulated servers on loopback.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", type=Path, help="a site's configuration instead of the demonstration"
+    )
+    parser.add_argument("--no-tui", action="store_true", help="log lines instead of the live table")
+    parser.add_argument("--duration", metavar="S", type=_positive, help="end after so many seconds")
+    parser.add_argument(
+        "--directory",
+        metavar="DIR",
+        type=Path,
+        help="where the demonstration keeps its history (default: user's state)",
+    )
+    parser.add_argument("--port", type=_port, help="port of the demonstration's metrics (9787; 0 chooses a free one)")
+    parser.set_defaults(run=run)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 65536:
+        raise argparse.ArgumentTypeError(f"{text} is not a port from 0 to 65535")
+    return value
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until interrupted; returns the exit status."""
+    table = not args.no_tui and sys.stdout.isatty()
+    asyncio.run(_up(args, table=table))
+    return 0
+
+
+async def _up(args: argparse.Namespace, *, table: bool) -> None:
+    if args.config is not None:
+        settings = load(args.config)
+        await _serve(settings, None, args.duration, table=table)
+        return
+    demonstration = load_demonstration()
+    targets = await demonstration.start()
+    try:
+        settings = demonstration_settings(targets, args.directory or state_directory(), args.port)
+        await _serve(settings, demonstration, args.duration, table=table)
+    finally:
+        await demonstration.stop()
+
+
+def state_directory() -> Path:
+    """Where the demonstration keeps its spool and history (XDG Base Directory Specification)."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "timesync" / "demonstration"
+
+
+def demonstration_settings(targets: Sequence[TargetSettings], directory: Path, port: int | None) -> ProbeSettings:
+    """Embedded defaults around the simulated targets."""
+    http = HttpSettings() if port is None else HttpSettings(port=port)
+    return ProbeSettings(
+        SiteSettings("demonstration", "simulated"),
+        tuple(targets),
+        SpoolSettings(directory, max_bytes=200_000_000),
+        http=http,
+        log=LogSettings(format="text"),
+        reference_max_age_s=5.0,
+    )
+
+
+async def _serve(
+    settings: ProbeSettings, demonstration: Demonstration | None, duration_s: float | None, *, table: bool
+) -> None:
+    from timesync.daemon import Daemon  # noqa: PLC0415 - aiohttp and the store, which --help does not need
+    from timesync.tui import Screen, log_table  # noqa: PLC0415 - rich, which --help does not need
+
+    logs.set_up(settings.log)
+    daemon = Daemon(settings)
+    screen = Screen(daemon.measuring.pipeline, settings, demonstration)
+    with contextlib.ExitStack() as stack:
+        if table:
+            stack.enter_context(screen.shown())
+        watcher = asyncio.create_task(
+            screen.refresh(daemon) if table else log_table(screen, logging.getLogger(__name__))
+        )
+        stopper = asyncio.create_task(_stop_after(daemon, duration_s))
+        try:
+            await daemon.run()
+        finally:
+            for task in (watcher, stopper):
+                task.cancel()
+            await asyncio.wait([watcher, stopper])
+    if table:
+        print(
+            f"History: {settings.spool.directory}. Look at it with: timesync export --directory {settings.spool.directory}"
+        )
+
+
+async def _stop_after(daemon: Daemon, duration_s: float | None) -> None:
+    if duration_s is not None:
+        await asyncio.sleep(duration_s)
+        daemon.stop()

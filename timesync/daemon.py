@@ -1,0 +1,261 @@
+"""The probe daemon: measuring, storing and showing, held together for years without anyone logging in.
+
+Rule: measuring goes on whatever happens to the rest. A sink that is away, a full disk, a bad configuration at reload
+and a scrape that fails are events with a remedy, not reasons to stop; only what makes measuring itself impossible ends
+the process, with its cause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from timesync import systemd
+from timesync.errors import TimesyncError
+from timesync.export.prometheus import Exposition
+from timesync.measuring import TICK_S, Measuring
+from timesync.model import Event, Severity
+from timesync.store.delivery import Delivery
+from timesync.store.local import HistorySink
+from timesync.store.spool import Spool
+from timesync.web.health import liveness, readiness
+from timesync.web.server import Page, WebServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from timesync.model import Record
+    from timesync.settings import ProbeSettings
+    from timesync.store.sink import Sink
+    from timesync.web.health import Check
+
+__all__ = ["HISTORY_FILE", "Daemon"]
+
+log = logging.getLogger(__name__)
+
+HISTORY_FILE = "history.sqlite3"
+FLUSH_DEADLINE_S = 5.0
+# What only a restart can change, with the attribute of the settings that holds it.
+FIXED = {"[site]": "site", "[spool]": "spool", "[http]": "http", "[log]": "log"}
+
+
+class Daemon:
+    """One probe. `reload` reads the configuration again (SIGHUP); without it there is nothing to reload."""
+
+    def __init__(
+        self,
+        settings: ProbeSettings,
+        *,
+        reload: Callable[[], ProbeSettings] | None = None,
+        pages: Sequence[Page] = (),
+    ) -> None:
+        """Open the spool. Raises StoreError if its directory cannot be used."""
+        self.settings = settings
+        self._reload = reload
+        self._stop = asyncio.Event()
+        self._notifier = systemd.Notifier.from_environment(os.environ)
+        self._heartbeat_s: float | None = None
+        site = settings.site
+        self.exposition = Exposition(site.name, site.probe, tallies=lambda: self.measuring.pipeline.states)
+        self.measuring = Measuring(settings, self._store, self.exposition.observe_event)
+        sinks = self._make_sinks()
+        self._spool = Spool(settings.spool, [sink.name for sink in sinks], clock_ns=time.time_ns)
+        self._delivery = self._make_delivery(sinks)
+        self._delivering: asyncio.Task[None] | None = None
+        self._server: WebServer | None = None
+        if settings.http.enabled:
+            self._server = WebServer(
+                settings.http,
+                title=f"{site.name} / {site.probe}",
+                metrics=self.exposition.expose,
+                alive=self._alive,
+                ready=self._ready,
+                pages=pages,
+            )
+
+    @property
+    def urls(self) -> Sequence[str]:
+        """Where the HTTP server listens."""
+        return self._server.urls if self._server is not None else ()
+
+    def stop(self) -> None:
+        """Ask the daemon to flush and end."""
+        self._stop.set()
+
+    async def run(self, started: Callable[[], None] = lambda: None) -> None:
+        """Measure until `stop`, SIGTERM or SIGINT; `started` is called once all targets are open.
+
+        Raises ConfigError or OSError if it cannot begin (a key that is missing, a port in use).
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self._ask_reload)
+        try:
+            await self._run(started)
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                loop.remove_signal_handler(number)
+            if self._server is not None:
+                await self._server.stop()
+            self._spool.close()
+
+    async def _run(self, started: Callable[[], None]) -> None:
+        if self._server is not None:
+            await self._listen(self._server)
+        self._show_targets(self.settings)
+        await self.measuring.start()
+        async with asyncio.TaskGroup() as group:
+            self._delivering = group.create_task(self._delivery.run(), name="delivery")
+            beat = group.create_task(self._beat(), name="beat")
+            measuring = group.create_task(self.measuring.run(), name="measuring")
+            watchdog = group.create_task(self._watchdog(), name="watchdog")
+            self._group = group
+            self.measuring.event(_event("started", f"measuring {len(self.settings.targets)} targets"))
+            self._notifier.send(systemd.ready(self._status_line()))
+            started()
+            await self._stop.wait()
+            self._notifier.send(systemd.stopping("storing what has been measured"))
+            watchdog.cancel()
+            beat.cancel()
+            await self.measuring.stop()
+            await measuring
+            self.measuring.event(_event("stopped", "the probe was told to stop"))
+            flushed = await self._delivery.stop(FLUSH_DEADLINE_S)
+            if not flushed:
+                log.info("records wait in the spool for the next start", extra={"depth": self._delivery.status().depth})
+
+    async def _listen(self, server: WebServer) -> None:
+        http = self.settings.http
+        try:
+            await server.start()
+        except OSError as error:
+            raise TimesyncError(
+                f"cannot listen on {http.host} port {http.port}: {error.strerror}. "
+                "Choose another in [http], or stop the program that has it."
+            ) from error
+        log.info("listening", extra={"urls": " ".join(server.urls)})
+
+    # Storing and showing
+
+    def _store(self, records: Sequence[Record]) -> None:
+        if not records:
+            return
+        self._spool.append(records)
+        self._delivery.wake()
+        for record in records:
+            self.exposition.observe(record)
+
+    def _make_sinks(self) -> list[Sink]:
+        settings = self.settings
+        sinks: list[Sink] = []
+        if settings.history.enabled:
+            path = settings.spool.directory / HISTORY_FILE
+            sinks.append(HistorySink(path, settings.history.retention_days, clock_ns=time.time_ns, report=self._report))
+        if settings.influx:
+            from timesync.store.influx import InfluxSink  # noqa: PLC0415 - heavy, and most sites have no database
+
+            sinks.extend(InfluxSink(each) for each in settings.influx)
+        return sinks
+
+    def _make_delivery(self, sinks: Sequence[Sink]) -> Delivery:
+        return Delivery(self._spool, sinks, clock_ns=time.time_ns, uniform=random.random, report=self._report)
+
+    def _report(self, event: Event) -> None:
+        self.measuring.event(event)
+
+    def _show_targets(self, settings: ProbeSettings) -> None:
+        for target in settings.targets:
+            state = self.measuring.pipeline.states[target.name]
+            self.exposition.add_target(target.name, protocol=target.kind, interval_s=state.settings.interval_s)
+
+    # Once a second
+
+    async def _beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        due_s = loop.time()
+        while True:
+            due_s = max(due_s + TICK_S, loop.time())
+            await asyncio.sleep(due_s - loop.time())
+            self._heartbeat_s = loop.time()
+            self.exposition.set_loop_lag(self._heartbeat_s - due_s)
+            self.measuring.tick()
+            self.exposition.set_clock_changes(steps=self.measuring.clock_steps, suspends=self.measuring.suspends)
+            self.exposition.set_schedule_lag(self.measuring.schedule_lag_s)
+            self.exposition.set_spool(self._delivery.status(), limit_bytes=self.settings.spool.max_bytes)
+
+    async def _watchdog(self) -> None:
+        period_s = systemd.watchdog_period_s(os.environ, os.getpid())
+        if period_s is None:
+            return
+        while True:
+            if all(check.well for check in self._alive()):
+                self._notifier.send(systemd.watchdog())
+            self._notifier.send(systemd.status(self._status_line()))
+            await asyncio.sleep(period_s)
+
+    def _status_line(self) -> str:
+        states = self.measuring.pipeline.states.values()
+        answering = sum(state.answering for state in states)
+        return f"{answering} of {len(states)} targets answer"
+
+    def _alive(self) -> Sequence[Check]:
+        if self._heartbeat_s is None:
+            return liveness(heartbeat_age_s=None)
+        return liveness(heartbeat_age_s=asyncio.get_running_loop().time() - self._heartbeat_s)
+
+    def _ready(self) -> Sequence[Check]:
+        return readiness(polls_by_engine=self.measuring.polls_by_kind, spool_problem=self._delivery.status().failing)
+
+    # Reload
+
+    def _ask_reload(self) -> None:
+        if self._reload is None:
+            log.warning("SIGHUP: there is no configuration file to read again")
+            return
+        self._group.create_task(self._reconfigure(self._reload), name="reload")
+
+    async def _reconfigure(self, read: Callable[[], ProbeSettings]) -> None:
+        """Take the configuration as it is now; a bad one changes nothing."""
+        self._notifier.send(systemd.reloading(time.monotonic_ns() // 1000))
+        try:
+            new = await asyncio.to_thread(read)
+            await self._adopt(new)
+        except (TimesyncError, OSError) as error:
+            self.measuring.event(_event("reload_failed", f"the configuration was not taken: {error}", Severity.ERROR))
+        else:
+            self.measuring.event(_event("reloaded", f"measuring {len(new.targets)} targets"))
+        self._notifier.send(systemd.ready(self._status_line()))
+
+    async def _adopt(self, new: ProbeSettings) -> None:
+        old = self.settings
+        for table, name in FIXED.items():
+            if getattr(old, name) != getattr(new, name):
+                text = f"{table} has changed: this takes effect at the next restart"
+                self.measuring.event(_event("restart_needed", text, Severity.WARNING))
+        await self.measuring.reconfigure(new)
+        self.settings = new
+        kept = {target.name for target in new.targets}
+        for target in old.targets:
+            if target.name not in kept:
+                self.exposition.remove_target(target.name)
+        self._show_targets(new)
+        if (old.history, old.influx) != (new.history, new.influx):
+            await self._renew_sinks()
+
+    async def _renew_sinks(self) -> None:
+        """Other sinks: the spool keeps their positions, so nothing is lost or sent twice to those that stay."""
+        await self._delivery.stop(FLUSH_DEADLINE_S)
+        sinks = self._make_sinks()
+        await self._spool.in_worker(self._spool.set_sinks, [sink.name for sink in sinks])
+        self._delivery = self._make_delivery(sinks)
+        self._delivering = self._group.create_task(self._delivery.run(), name="delivery")
+
+
+def _event(kind: str, text: str, severity: Severity = Severity.INFO) -> Event:
+    return Event(kind, time.time_ns(), severity, text)
