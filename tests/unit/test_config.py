@@ -8,13 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from support.fake_kind import install_fake_kinds
+from support.fake_kind import FakeKind, install_fake_kinds
 
 from timesync.config import load, parse, remarks
 from timesync.config.keys import TABLES, find_key
 from timesync.config.schema import Type
 from timesync.config.wording import closest, printable, shown
-from timesync.errors import ConfigError
+from timesync.errors import ConfigError, Problem
 from timesync.settings import (
     HistorySettings,
     HttpSettings,
@@ -397,6 +397,15 @@ def test_kinds_are_looked_for_once_however_many_targets_there_are(monkeypatch: p
     monkeypatch.setattr("timesync.plugin.load_kind", lambda name: asked.append(name) or load_kind(name))
     read(LEAST + "".join(f"[[target]]\nname = 't{n}'\naddress = 'h'\n" for n in range(50)))
     assert asked == ["ntp"]
+
+
+def test_kind_that_stumbles_over_an_option_is_a_problem_and_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(self: object, target: TargetSettings, where: str) -> list[Problem]:
+        return [] if target.options["mode"] in {"auto"} else [Problem(where, "?", "?")]
+
+    monkeypatch.setattr(FakeKind, "check", check)
+    (problem,) = problems(f"{LEAST}mode = []\n")
+    assert problem.startswith('site.toml: [[target]] 1 "ntp1": the probe kind "ntp" cannot check it (TypeError')
 
 
 @pytest.mark.parametrize(

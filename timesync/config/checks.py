@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from timesync import plugin
 from timesync.config.sections import report_unknown_key
-from timesync.config.wording import closest, joined, number_text, shown
+from timesync.config.wording import closest, joined, number_text, printable, shown
 from timesync.errors import ConfigError, DataError
 from timesync.keys import read_keys
 from timesync.settings import TargetSettings
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["CHECKS", "room_for_timeout"]
 
 LOCAL = "local"
+# What a probe kind's own check, foreign code perhaps, raises on a value of a type that it did not think of.
+UNFORESEEN = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
 
 
 def room_for_timeout(target: Section) -> float:
@@ -203,7 +205,11 @@ def _check_target(draft: Draft, kind: plugin.ProbeKind, options: Mapping[str, st
         burst_spacing_s=values["burst_spacing_s"],
         options={name: value for name, value in target.rest.items() if name in options},
     )
-    draft.problems.extend(kind.check(settings, target.where))
+    try:
+        draft.problems.extend(kind.check(settings, target.where))
+    except UNFORESEEN as error:
+        what = f"the probe kind {shown(kind.name)} cannot check it ({type(error).__name__}: {printable(str(error))})"
+        draft.report(target.where, what, "Correct the types of its options; the kind should have said which")
 
 
 def _kind(draft: Draft, name: str, targets: list[Section]) -> plugin.ProbeKind | None:
