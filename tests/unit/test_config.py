@@ -401,7 +401,7 @@ def test_kinds_are_looked_for_once_however_many_targets_there_are(monkeypatch: p
 
 def test_kind_that_stumbles_over_an_option_is_a_problem_and_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     def check(self: object, target: TargetSettings, where: str) -> list[Problem]:
-        return [] if target.options["mode"] in {"auto"} else [Problem(where, "?", "?")]
+        return [] if target.options["mode"] in {"auto", "basic"} else [Problem(where, "?", "?")]
 
     monkeypatch.setattr(FakeKind, "check", check)
     (problem,) = problems(f"{LEAST}mode = []\n")
