@@ -1,0 +1,215 @@
+"""The whole daemon in one process, on the demonstration network: stored, shown, reloaded, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from probes.simulated import DemonstrationNetwork
+from timesync.daemon import HISTORY_FILE, Daemon
+from timesync.errors import ConfigError, Problem, StoreError, TimesyncError
+from timesync.settings import HttpSettings, ProbeSettings, SiteSettings, SpoolSettings, TargetSettings
+from timesync.store.local import History, Selection
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+
+async def demonstration(directory: Path) -> tuple[DemonstrationNetwork, ProbeSettings]:
+    network = DemonstrationNetwork()
+    targets = tuple(replace(target, interval_s=0.2) for target in await network.start())
+    site = SiteSettings("demonstration", "probe")
+    return network, ProbeSettings(site, targets, SpoolSettings(directory), http=HttpSettings(port=0))
+
+
+@asynccontextmanager
+async def running(settings: ProbeSettings, reload: Callable[[], ProbeSettings] | None = None) -> AsyncIterator[Daemon]:
+    daemon = Daemon(settings, reload=reload)
+    started = asyncio.Event()
+    task = asyncio.create_task(daemon.run(started.set))
+    async with asyncio.timeout(60):
+        await asyncio.wait({task, asyncio.create_task(started.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+        try:
+            yield daemon
+        finally:
+            daemon.stop()
+            await task
+
+
+async def get(daemon: Daemon, path: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(daemon.urls[0] + path) as response:
+        return response.status, await response.text()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.05)
+
+
+def answering(daemon: Daemon) -> bool:
+    return all(state.error is not None for state in daemon.measuring.pipeline.states.values())
+
+
+def events(directory: Path) -> list[str]:
+    history = History(directory / HISTORY_FILE, read_only=True)
+    kinds = [record.tags["kind"] for record in history.records(Selection(measurement="event"))]
+    history.close()
+    return kinds
+
+
+def targets(directory: Path) -> list[str]:
+    """The targets that have rows in the history, none while there is no history yet."""
+    try:
+        history = History(directory / HISTORY_FILE, read_only=True)
+        names = history.targets()
+    except (StoreError, sqlite3.Error):
+        return []
+    history.close()
+    return names
+
+
+async def test_what_is_measured_is_in_history_and_metrics(tmp_path: Path) -> None:
+    network, settings = await demonstration(tmp_path)
+    async with running(settings) as daemon:
+        await until(lambda: answering(daemon))
+        await asyncio.sleep(1.2)
+        status, metrics = await get(daemon, "/metrics")
+        assert status == 200
+        assert 'timesync_time_error_seconds{probe="probe"' in metrics or "timesync_time_error_seconds{" in metrics
+        assert (await get(daemon, "/healthz"))[0] == 200
+        ready = json.loads((await get(daemon, "/readyz"))[1])
+        polls = {name: state.polls for name, state in daemon.measuring.pipeline.states.items()}
+        assert ready
+    await network.stop()
+    history = History(tmp_path / HISTORY_FILE, read_only=True)
+    for name, count in polls.items():
+        stored = [record for record in history.records(Selection(target=name)) if record.measurement == "time_error"]
+        assert len(stored) >= count
+    history.close()
+    assert events(tmp_path)[0] == "started"
+    assert events(tmp_path)[-1] == "stopped"
+
+
+async def test_a_reload_keeps_what_did_not_change_and_opens_what_is_new(tmp_path: Path) -> None:
+    network, settings = await demonstration(tmp_path)
+    kept = tuple(target for target in settings.targets if target.name != "drifting")
+    new = replace(settings, targets=(*kept, replace(settings.targets[1], name="again")))
+    async with running(settings, reload=lambda: new) as daemon:
+        await until(lambda: answering(daemon))
+        before = daemon.measuring.pipeline.states["good"]
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: "again" in daemon.measuring.pipeline.states)
+        await until(lambda: answering(daemon))
+        assert daemon.measuring.pipeline.states["good"] is before
+        assert "drifting" not in daemon.measuring.pipeline.states
+        assert "drifting" not in (await get(daemon, "/metrics"))[1]
+    await network.stop()
+    assert "reloaded" in events(tmp_path)
+
+
+async def test_a_bad_configuration_at_reload_changes_nothing(tmp_path: Path) -> None:
+    network, settings = await demonstration(tmp_path)
+
+    def bad() -> ProbeSettings:
+        raise ConfigError("site.toml", (Problem("[site]", "it is missing", "Add it."),))
+
+    async with running(settings, reload=bad) as daemon:
+        await until(lambda: answering(daemon))
+        os.kill(os.getpid(), signal.SIGHUP)
+        polls = daemon.measuring.pipeline.states["good"].polls
+        await until(lambda: daemon.measuring.pipeline.states["good"].polls > polls + 2)
+    await network.stop()
+    assert "reload_failed" in events(tmp_path)
+
+
+async def test_a_setting_that_needs_a_restart_is_said_to(tmp_path: Path) -> None:
+    network, settings = await demonstration(tmp_path)
+    new = replace(settings, http=HttpSettings(port=1))
+    async with running(settings, reload=lambda: new) as daemon:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: daemon.settings is new)
+    await network.stop()
+    assert "restart_needed" in events(tmp_path)
+
+
+async def test_other_sinks_are_taken_at_reload(tmp_path: Path) -> None:
+    network, settings = await demonstration(tmp_path)
+    new = replace(settings, history=replace(settings.history, retention_days=1.0))
+    async with running(settings, reload=lambda: new) as daemon:
+        await until(lambda: answering(daemon))
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: daemon.settings is new)
+        before = daemon.measuring.pipeline.states["good"].polls
+        await until(lambda: daemon.measuring.pipeline.states["good"].polls > before + 2)
+    await network.stop()
+    assert events(tmp_path)[-1] == "stopped"
+
+
+async def test_a_port_in_use_is_a_message_with_a_remedy(tmp_path: Path) -> None:
+    network, settings = await demonstration(tmp_path / "one")
+    async with running(settings) as daemon:
+        port = int(daemon.urls[0].rsplit(":", 1)[1])
+        second = Daemon(replace(settings, spool=SpoolSettings(tmp_path / "two"), http=HttpSettings(port=port)))
+        with pytest.raises(TimesyncError, match=rf"cannot listen on 127\.0\.0\.1 port {port}.*Choose another"):
+            await second.run()
+    await network.stop()
+
+
+async def test_two_daemons_do_not_share_a_spool(tmp_path: Path) -> None:
+    network, settings = await demonstration(tmp_path)
+    async with running(settings):
+        with pytest.raises(TimesyncError, match=str(tmp_path)):
+            Daemon(settings)
+    await network.stop()
+
+
+async def test_readiness_says_what_is_missing(tmp_path: Path) -> None:
+    # A target that never answers: the first poll is only complete after its time-out.
+    target = TargetSettings("silent", "ntp", "127.0.0.1:9", interval_s=3600.0)
+    settings = ProbeSettings(SiteSettings("s", "p"), (target,), SpoolSettings(tmp_path), http=HttpSettings(port=0))
+    async with running(settings) as daemon:
+        status, body = await get(daemon, "/readyz")
+        document: dict[str, Any] = json.loads(body)
+        assert status == 503
+        assert "no poll completed yet" in json.dumps(document)
+
+
+def test_sigterm_ends_the_process_with_everything_stored(tmp_path: Path) -> None:
+    # The same by the command line, as a service manager does it.
+    import subprocess
+    import sys
+    import time
+    from pathlib import Path
+
+    program = Path(sys.executable).with_name("timesync")
+    config = tmp_path / "site.toml"
+    config.write_text(
+        '[site]\nname = "s"\nprobe = "p"\n[spool]\ndirectory = "state"\n[http]\nenabled = false\n'
+        '[[target]]\nname = "silent"\naddress = "127.0.0.1:9"\ninterval_s = 0.2\ntimeout_s = 0.1\n'
+    )
+    with subprocess.Popen(
+        [program, "probe", "--config", config], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as daemon:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "state" / HISTORY_FILE).exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        daemon.terminate()
+        output, _ = daemon.communicate(timeout=30)
+    assert daemon.returncode == 0, output
+    assert events(tmp_path / "state")[-1] == "stopped"
+    history = History(tmp_path / "state" / HISTORY_FILE, read_only=True)
+    reasons = {record.fields["reason"] for record in history.records(Selection(target="silent"))}
+    history.close()
+    assert reasons == {"port_unreachable"}

@@ -1,0 +1,178 @@
+"""One probe's measuring with instruments that misbehave. The instruments here are fakes, and say so."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from timesync import measuring as module
+from timesync.clockwatch import ClockReading
+from timesync.errors import ConfigError, Problem
+from timesync.measuring import Measuring
+from timesync.model import ClockOffset, Timestamping
+from timesync.settings import ProbeSettings, SiteSettings, SpoolSettings, TargetSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from timesync.model import Outcome, Record
+    from timesync.plugin import EngineContext
+
+T0 = 1_795_000_000_000_000_000
+
+
+class FakeProber:
+    """A fake instrument: its address says how it behaves."""
+
+    def __init__(self, engine: FakeEngine, target: TargetSettings) -> None:
+        self.engine = engine
+        self.target = target
+        self.polls = 0
+
+    async def poll(self) -> Sequence[Outcome]:
+        self.polls += 1
+        if self.target.address == "raises":
+            raise RuntimeError("the counter is unplugged")
+        if self.target.address == "hangs":
+            await asyncio.sleep(3600)
+        at_ns = T0 + self.polls
+        return [ClockOffset(self.target.name, "fake", at_ns, 1e-9, 0.0, 0.0, 0.0, 0.0, 0.0, Timestamping.HARDWARE, 0)]
+
+    async def close(self) -> Sequence[Outcome]:
+        self.engine.closed.append(self.target.name)
+        return []
+
+
+class FakeEngine:
+    """Opens fake instruments; `again` names those that a reconfiguration must open again."""
+
+    def __init__(self) -> None:
+        self.opened: list[str] = []
+        self.closed: list[str] = []
+        self.again: Collection[str] = ()
+
+    async def open_target(self, target: TargetSettings) -> FakeProber:
+        if target.address == "no such device":
+            raise ConfigError("site.toml", (Problem(target.name, "it is not there", "Plug it in."),))
+        self.opened.append(target.name)
+        return FakeProber(self, target)
+
+    def reconfigure(self, settings: ProbeSettings) -> Collection[str]:
+        return self.again
+
+    async def close(self) -> None:
+        self.closed.append("engine")
+
+
+class FakeKind:
+    """The kind "fake"."""
+
+    name = protocol = "fake"
+    options: Mapping[str, str] = {}
+
+    def __init__(self) -> None:
+        self.engine = FakeEngine()
+
+    def check(self, target: TargetSettings, where: str) -> Sequence[Problem]:
+        return []
+
+    def open(self, context: EngineContext) -> FakeEngine:
+        return self.engine
+
+
+@pytest.fixture
+def kind(monkeypatch: pytest.MonkeyPatch) -> FakeKind:
+    kind = FakeKind()
+    monkeypatch.setattr(module, "load_kind", lambda name: kind)
+    return kind
+
+
+def target(name: str, address: str = "works", interval_s: float = 0.01) -> TargetSettings:
+    return TargetSettings(name, "fake", address, interval_s=interval_s)
+
+
+def settings(*targets: TargetSettings) -> ProbeSettings:
+    return ProbeSettings(SiteSettings("site", "probe"), targets, SpoolSettings(Path()))
+
+
+async def gather_rows(site: ProbeSettings, enough: int) -> list[Record]:
+    rows: list[Record] = []
+    enough_came = asyncio.Event()
+
+    def store(records: Sequence[Record]) -> None:
+        rows.extend(records)
+        if len(rows) >= enough:
+            enough_came.set()
+
+    measuring = Measuring(site, store)
+    await measuring.start()
+    async with asyncio.timeout(20):
+        await enough_came.wait()
+    await measuring.stop()
+    return rows
+
+
+async def test_an_instrument_that_raises_is_recorded_and_polled_again(
+    kind: FakeKind, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = await gather_rows(settings(target("broken", "raises")), 3)
+    assert {row.fields["reason"] for row in rows} == {"probe_failed"}
+    assert rows[0].fields["detail"] == "RuntimeError: the counter is unplugged"
+    assert "the counter is unplugged" in caplog.text
+
+
+async def test_a_broken_instrument_does_not_disturb_the_others(kind: FakeKind) -> None:
+    rows = await gather_rows(settings(target("broken", "raises"), target("good")), 8)
+    good = [row for row in rows if row.tags["target"] == "good"]
+    assert good
+    assert all("offset_s" in row.fields for row in good)
+
+
+async def test_a_poll_that_is_due_while_the_last_still_runs_is_told_as_overload(kind: FakeKind) -> None:
+    rows = await gather_rows(settings(target("slow", "hangs")), 2)
+    assert {row.fields["reason"] for row in rows} == {"probe_overloaded"}
+    assert {row.fields["sent"] for row in rows} == {False}
+
+
+async def test_a_target_that_cannot_be_opened_leaves_nothing_open(kind: FakeKind) -> None:
+    measuring = Measuring(settings(target("good"), target("bad", "no such device")), lambda rows: None)
+    with pytest.raises(ConfigError, match="it is not there"):
+        await measuring.start()
+    assert kind.engine.closed == ["good", "engine"]
+
+
+async def test_new_settings_open_and_close_only_what_changed(kind: FakeKind) -> None:
+    measuring = Measuring(settings(target("same"), target("goes"), target("changes")), lambda rows: None)
+    await measuring.start()
+    await measuring.reconfigure(settings(target("same"), target("changes", interval_s=0.02), target("comes")))
+    assert sorted(kind.engine.closed) == ["changes", "goes"]
+    assert kind.engine.opened == ["same", "goes", "changes", "changes", "comes"]
+    await measuring.stop()
+
+
+async def test_what_the_engine_names_is_opened_again(kind: FakeKind) -> None:
+    measuring = Measuring(settings(target("keyed"), target("plain")), lambda rows: None)
+    await measuring.start()
+    kind.engine.again = ["keyed"]
+    await measuring.reconfigure(settings(target("keyed"), target("plain")))
+    assert kind.engine.closed == ["keyed"]
+    await measuring.stop()
+
+
+async def test_a_step_of_the_probes_clock_is_an_event_and_a_new_epoch(
+    kind: FakeKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = [ClockReading(T0, 10**9, 10**9, 100), ClockReading(T0 + 10**9 + 500_000_000, 2 * 10**9, 2 * 10**9, 100)]
+    monkeypatch.setattr(module, "read_clocks", lambda: readings[min(1, reads.pop() if reads else 1)])
+    reads = [0]
+    rows: list[Record] = []
+    measuring = Measuring(settings(), rows.extend)
+    assert measuring.clock_epoch() == 1
+    assert measuring.clock_steps == 1
+    (event,) = rows
+    assert event.tags["kind"] == "clock_stepped"
+    assert event.fields["step_s"] == 0.5
+    assert measuring.clock_epoch() == 1
