@@ -17,7 +17,23 @@ if TYPE_CHECKING:
 
     from timesync.export.metrics import Metric
 
-__all__ = ["metrics_page"]
+__all__ = ["EXPRESSIONS", "metrics_page"]
+
+EXPRESSIONS = {
+    "How old the newest measurement is, seconds": "time() - timesync_last_sample_timestamp_seconds",
+    "Targets without a measurement for 5 minutes": (
+        "time() - timesync_last_sample_timestamp_seconds > 300"
+        " or timesync_polls_total unless timesync_last_sample_timestamp_seconds"
+    ),
+    "Polled targets without a UTC(k) claim, each with the reason": (
+        "timesync_utc_claim_absent_info and ignoring(reason) timesync_utc_claim == 0"
+    ),
+    "Share of polls without any reply": (
+        'rate(timesync_losses_total{reason="timeout"}[15m]) / ignoring(reason) rate(timesync_polls_total[15m])'
+    ),
+    "Age of the oldest record that is not delivered, seconds": "time() - timesync_spool_oldest_timestamp_seconds",
+}
+"""What an operator asks first, in PromQL; a test runs each against a real Prometheus."""
 
 _INTRODUCTION = f"""# Metrics
 
@@ -31,10 +47,6 @@ _INTRODUCTION = f"""# Metrics
   measurement, answer or poll, as the column *goes after* says. Prometheus then marks the series stale at its next scrape.
 - Counters, and the time of the last sample, stay while the target is configured. `timesync_polls_total` is always the sum of
   `timesync_replies_total` and of `timesync_losses_total` over all reasons.
-- How old is the newest measurement? `time() - timesync_last_sample_timestamp_seconds`
-- Is a configured target without a UTC(k) claim, and why? `timesync_utc_claim == 0`, `timesync_utc_claim_absent_info`
-- Share of packets lost on the way:
-  `rate(timesync_losses_total{{reason="timeout"}}[15m]) / ignoring(reason) rate(timesync_polls_total[15m])`
 """
 
 _HEADINGS = {
@@ -53,7 +65,15 @@ _GOES_AFTER = {
 
 def metrics_page() -> str:
     """The whole page, Markdown."""
-    return "\n".join([_INTRODUCTION, *_sections(METRICS.values()), *_reasons(), ""])
+    return "\n".join([_INTRODUCTION, *_expressions(), *_sections(METRICS.values()), *_reasons(), ""])
+
+
+def _expressions() -> Iterator[str]:
+    yield "| question | PromQL |"
+    yield "|---|---|"
+    for question, expression in EXPRESSIONS.items():
+        yield f"| {question} | `{expression}` |"
+    yield ""
 
 
 def _sections(table: Iterable[Metric]) -> Iterator[str]:
