@@ -24,6 +24,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from timesync.errors import ConfigError, Problem
+from timesync.secrecy import is_open_to_others
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,7 +108,7 @@ def _cmac(secret: bytes, data: bytes) -> bytes:
 def read_keys(path: Path) -> Mapping[int, Key]:
     """The keys of a file, by number.
 
-    Raises `ConfigError` with every problem of the file: it cannot be read, it may be read or written by its group or others,
+    Raises `ConfigError` with every problem of the file: it cannot be read, it is open to others (timesync.secrecy),
     lines that are no keys.
     """
     source = str(path)
@@ -134,8 +135,8 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 
 def _rights(source: str, mode: int) -> tuple[Problem, ...]:
-    if mode & 0o066:
-        what = f"the key file may be read or written by its group or by others (mode {mode & 0o777:04o})"
+    if is_open_to_others(mode):
+        what = f"the key file is not kept from others (mode {mode & 0o777:04o})"
         return (Problem(source, what, f"Run: chmod 600 {source}"),)
     return ()
 

@@ -11,14 +11,12 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from timesync.secrecy import is_open_to_others
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["Places", "directory_fault", "file_fault", "secret_fault"]
-
-# Group may read, others nothing at all: root:timesync 0640 is usual, and systemd hands a credential to a dynamic user as 0440
-# (the group's bits are then the mask of an access list, https://github.com/systemd/systemd/issues/29435).
-OPEN_TO_OTHERS = stat.S_IWGRP | stat.S_IRWXO
 
 Fault = tuple[str, str]
 
@@ -47,7 +45,7 @@ def secret_fault(path: Path) -> Fault | None:
     fault, status = _fault_or_status(path)
     if status is None:
         return fault
-    if status.st_mode & OPEN_TO_OTHERS:
+    if is_open_to_others(status.st_mode):
         mode = stat.S_IMODE(status.st_mode)
         return (
             f"{path} has mode {mode:04o}: it is not kept from others",

@@ -28,7 +28,7 @@ class Type(StrEnum):
     DIRECTORY = "a directory"
     FILE = "a file"
     PRIVATE = "a file that others may not read"
-    KEYS = "a file of keys that only its owner may read"
+    KEYS = "a file of keys that others may not read"
     URL = "a URL"
 
 
