@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -150,3 +151,23 @@ if shutil.which("systemd-analyze"):
         complaints = [line for line in verified.stderr.splitlines() if UNIT.name in line]
         # The one thing that cannot be there before an installation.
         assert [line for line in complaints if "/opt/timesync/bin/timesync is not executable" not in line] == []
+
+
+def test_what_the_daemon_is_made_of_loads_where_no_memory_may_be_writable_and_executable():
+    # MemoryDenyWriteExecute=, by the kernel's own switch (prctl 65, PR_SET_MDWE, Linux 6.3); an older kernel says EINVAL.
+    program = """
+import ctypes, errno, mmap, sys
+if ctypes.CDLL(None, use_errno=True).prctl(65, 1, 0, 0, 0):
+    assert ctypes.get_errno() == errno.EINVAL
+    sys.exit(0)
+import numpy, sqlite3
+import timesync.cli, timesync.export.prometheus, timesync.web.server
+import aiohttp, cryptography.hazmat.primitives.cmac, influxdb_client
+try:
+    mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)
+except OSError:
+    sys.exit(0)
+sys.exit("the switch had no effect")
+"""
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert loaded.returncode == 0, loaded.stderr

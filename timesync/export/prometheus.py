@@ -3,7 +3,7 @@
 Rule: aioprometheus checks little (label values are not escaped, so that one quote corrupts a whole scrape; label names
 and numpy scalars pass unchecked; a series cannot be taken away), so everything goes through this wrapper. It takes names
 from the table only, checks labels against it, casts values to float, leaves out and counts what is not a finite number,
-and escapes. Each scrape builds a registry of its own from a snapshot, in a thread, so that what has expired is not there
+and escapes. Each scrape builds fresh registries from a snapshot, in a thread, so that what has expired is not there
 and the event loop goes on measuring. Source: Prometheus documentation, "Exposition formats", text format 0.0.4.
 
     exposition = Exposition("NIM", "probe-1", tallies=lambda: measuring.pipeline.states)
@@ -123,14 +123,15 @@ def render(values: Iterable[Sample], breathe: Callable[[], None] = _hold) -> tup
     the program, found by tests.
     """
     families, refused = _families(_paced(values, breathe))
-    registry = Registry()
-    for name, series in families.items():
+    blocks = []
+    for name in sorted(families):
+        series = families.pop(name)  # let go of each when it is written: to free all at the end takes milliseconds
         entry = metric(name)
-        _check_labels(entry, series)
+        registry = Registry()  # one for each, because writing a page of megabytes at one go holds the interpreter
         collector = _COLLECTORS[entry.kind](name, entry.help.translate(_HELP_ESCAPES), registry=registry)
-        collector.series = _paced(series, breathe)
-    body: bytes = TextFormatter().marshall(registry)
-    return body, refused
+        collector.series = _paced(_checked(entry, series), breathe)
+        blocks.append(TextFormatter().marshall(registry))
+    return b"".join(blocks), refused
 
 
 def _paced(items: Iterable[_T], breathe: Callable[[], None]) -> Iterator[_T]:
@@ -140,7 +141,7 @@ def _paced(items: Iterable[_T], breathe: Callable[[], None]) -> Iterator[_T]:
             breathe()
 
 
-def _families(values: Iterable[Sample]) -> tuple[Mapping[str, list[_Series]], Mapping[str, int]]:
+def _families(values: Iterable[Sample]) -> tuple[dict[str, list[_Series]], dict[str, int]]:
     """The samples sorted by metric, cast and escaped; and the number of values refused, by metric."""
     families: dict[str, list[_Series]] = {}
     refused: dict[str, int] = {}
@@ -163,11 +164,13 @@ def _families(values: Iterable[Sample]) -> tuple[Mapping[str, list[_Series]], Ma
     return families, refused
 
 
-def _check_labels(entry: Metric, series: Iterable[_Series]) -> None:
+def _checked(entry: Metric, series: Iterable[_Series]) -> Iterator[_Series]:
     allowed = frozenset(entry.labels)
-    for labels, _ in series:
+    for pair in series:
+        labels = pair[0]
         if not labels.keys() <= allowed:
             raise ValueError(f"{entry.name} has no label {', '.join(sorted(labels.keys() - allowed))}")
+        yield pair
 
 
 def _finite(value: object) -> float | None:
