@@ -2,7 +2,8 @@
 
 Rule: a transmit timestamp is matched to its packet by the kernel's own packet number and must lie between the moment
 before the send and now; one that does not fit is dropped and counted, never guessed. The error queue is always drained before
-the receive queue, so that the loop does not spin and a reply finds its transmit timestamp already there.
+the receive queue, so that the loop does not spin and a reply finds its transmit timestamp already there. A network error is
+told only if the packet that it quotes is the one sent last.
 
 Sources: Linux Documentation/networking/timestamping; linux/net_tstamp.h, linux/errqueue.h.
 
@@ -40,6 +41,9 @@ SO_TIMESTAMPING = 37 if struct.calcsize("l") == 8 else 65
 IP_RECVERR, IPV6_RECVERR = 11, 25
 ORIGIN_LOCAL, ORIGIN_ICMP, ORIGIN_ICMP6, ORIGIN_TIMESTAMPING = 1, 2, 3, 4
 
+# Octets of the packet that an ICMP error quotes: enough to know it by.
+QUOTED_OCTETS = 64
+
 SCM_TIMESTAMPING = struct.Struct("=6q")
 EXTENDED_ERROR = struct.Struct("=IBBBxII")
 
@@ -69,9 +73,10 @@ def icmp_reason(number: int) -> Reason:
 class SocketCounters:
     """What became of timestamps, over all sockets of an engine; each name is a metric's label."""
 
-    __slots__ = ("stray_tx_stamps", "tx_stamps", "untimed_receives")
+    __slots__ = ("stray_errors", "stray_tx_stamps", "tx_stamps", "untimed_receives")
 
     def __init__(self) -> None:
+        self.stray_errors = 0
         self.tx_stamps = 0
         self.stray_tx_stamps = 0
         self.untimed_receives = 0
@@ -81,8 +86,9 @@ class TimestampedSocket:
     """One non-blocking UDP socket on the running loop.
 
     `on_datagram(data, address, stamp)`, `on_transmit(number, stamp)` and `on_error(errno, text)` are called from the loop.
-    `number` is what `send` returned. `phc_to_system` turns a hardware clock's ns into the system clock's, or says None while it
-    cannot; without it only the kernel's stamps are asked for.
+    `number` is what `send` returned; a packet may get the kernel's stamp and then a hardware stamp. `on_error` is about the packet
+    sent last. `interface` binds the socket to one network interface. `phc_to_system` turns a hardware clock's ns into the system
+    clock's, or says None while it cannot; without it only the kernel's stamps are asked for.
     """
 
     def __init__(
@@ -95,6 +101,7 @@ class TimestampedSocket:
         *,
         counters: SocketCounters,
         source: Address | None = None,
+        interface: str | None = None,
         phc_to_system: Callable[[int], int | None] | None = None,
     ) -> None:
         self._loop = loop
@@ -105,18 +112,21 @@ class TimestampedSocket:
         self._phc_to_system = phc_to_system
         self._next_number = 0
         self._sent_at: dict[int, int] = {}
+        self._last_sent = b""
         self._family = family
         self.kernel_stamps = False
         self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            self._configure(source)
+            self._configure(source, interface)
         except OSError:
             self._socket.close()
             raise
         loop.add_reader(self._socket.fileno(), self._readable)
 
-    def _configure(self, source: Address | None) -> None:
+    def _configure(self, source: Address | None, interface: str | None) -> None:
         sock = self._socket
+        if interface is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
         if self._family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
@@ -149,19 +159,22 @@ class TimestampedSocket:
     def send(self, data: bytes, address: Address) -> tuple[int, Stamp]:
         """Send a datagram; returns its number and the user-space stamp taken just before.
 
-        Raises OSError if the kernel refuses. An error that an earlier packet left on the socket is not taken for this one's: the
-        send is tried once more.
+        Raises OSError if the kernel refuses. The kernel may also refuse because of an ICMP error that an earlier packet left on the
+        socket: then the send is tried once more.
         """
+        self._last_sent = data
         before_ns = time.time_ns()
         try:
             self._socket.sendto(data, address)
-        except OSError as error:
+        except OSError:
             self._renumber()
-            if error.errno != errno.ECONNREFUSED:
-                raise
             self._drain_errors()
             before_ns = time.time_ns()
-            self._socket.sendto(data, address)
+            try:
+                self._socket.sendto(data, address)
+            except OSError:
+                self._renumber()
+                raise
         number = self._next_number
         self._next_number = (number + 1) & 0xFFFFFFFF
         if self.kernel_stamps:
@@ -194,6 +207,8 @@ class TimestampedSocket:
 
     def _readable(self) -> None:
         self._drain_errors()
+        if self._socket.fileno() < 0:
+            return  # closed by a callback
         recvmsg = self._socket.recvmsg
         for _ in range(FAIR_SHARE):
             try:
@@ -216,15 +231,17 @@ class TimestampedSocket:
         recvmsg = self._socket.recvmsg
         for _ in range(FAIR_SHARE):
             try:
-                _data, control, _flags, _address = recvmsg(0, CONTROL_BYTES, socket.MSG_ERRQUEUE)
+                quoted, control, _flags, _address = recvmsg(QUOTED_OCTETS, CONTROL_BYTES, socket.MSG_ERRQUEUE)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
                 self._on_error(error.errno or 0, os.strerror(error.errno or 0))
                 return
-            self._error_message(control)
+            self._error_message(quoted, control)
+            if self.closed:
+                return  # by the callback
 
-    def _error_message(self, control: list[tuple[int, int, bytes]]) -> None:
+    def _error_message(self, quoted: bytes, control: list[tuple[int, int, bytes]]) -> None:
         for level, kind, value in control:
             if (level == socket.IPPROTO_IP and kind == IP_RECVERR) or (
                 level == socket.IPPROTO_IPV6 and kind == IPV6_RECVERR
@@ -232,6 +249,8 @@ class TimestampedSocket:
                 number, origin, icmp_type, icmp_code, _info, identity = EXTENDED_ERROR.unpack_from(value)
                 if origin == ORIGIN_TIMESTAMPING:
                     self._transmit_stamp(identity, self._stamp(control))
+                elif not self._last_sent.startswith(quoted):
+                    self._counters.stray_errors += 1
                 elif origin in {ORIGIN_ICMP, ORIGIN_ICMP6}:
                     self._on_error(number, f"{os.strerror(number)} (ICMP type {icmp_type} code {icmp_code})")
                 else:
@@ -239,6 +258,7 @@ class TimestampedSocket:
                 return
 
     def _transmit_stamp(self, number: int, stamp: Stamp | None) -> None:
+        """A stamp lies between its send and now, or it belongs to another packet. (SLACK_NS: hardware stamps are translated.)"""
         sent_at_ns = self._sent_at.get(number)
         if stamp is None or sent_at_ns is None or not sent_at_ns - SLACK_NS <= stamp.at_ns <= time.time_ns() + SLACK_NS:
             self._counters.stray_tx_stamps += 1

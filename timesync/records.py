@@ -110,12 +110,12 @@ FACTS = (
 
 
 class Recorder:
-    """Makes the rows of one probe. `references` names, for each target, the reference it is compared with (a tag)."""
+    """Makes the rows of one probe: its site and name are tags of each, with the target, the protocol and the reference."""
 
     def __init__(self, site: str, probe: str, coverage_factor: float) -> None:
         self._site = site
         self._probe = probe
-        self._coverage_factor = coverage_factor
+        self._coverage_factor = float(coverage_factor)
         self._tags: dict[tuple[str, str, str | None], Mapping[str, str]] = {}
 
     def time_error(self, error: TimeError) -> Record:
@@ -132,9 +132,11 @@ class Recorder:
             fields["coverage_factor"] = self._coverage_factor
             fields["time_error_expanded_s"] = expanded_uncertainty_s(error.u_s, error.bound_s, self._coverage_factor)
             for name, value in error.bound_parts.items():
-                fields[f"bound_{name}_s"] = value
+                fields[f"bound_{name}_s"] = float(
+                    value
+                )  # a tie may be declared as a whole number; a field has one type
             for name, value in error.u_parts.items():
-                fields[f"u_{name}_s"] = value
+                fields[f"u_{name}_s"] = float(value)
         return Record(TIME_ERROR, offset.at_ns, self._tag(offset.target, offset.protocol, error.reference), fields)
 
     def missed(self, missed: Missed, reference: str | None) -> Record:

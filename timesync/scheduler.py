@@ -64,12 +64,16 @@ class Scheduler:
         self._order = itertools.count()
         self._jobs: dict[str, Job] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._failure: BaseException | None = None
         self._stopped = loop.create_future()
         self.late_s = 0.0
 
     def add(self, job: Job) -> None:
-        """Begin to poll: the first poll comes at the job's phase of the grid, at once if that is now."""
+        """Begin to poll: the first poll comes at the job's phase of the grid, at once if that is now.
+
+        Raises ValueError if there is a job of that name.
+        """
+        if job.name in self._jobs:
+            raise ValueError(f"a job named {job.name!r} is already polled; remove it first")
         self._jobs[job.name] = job
         now_s = self._loop.time() - self._origin_s
         turns = max(0, math.ceil((now_s - job.phase_s) / job.interval_s))
@@ -111,16 +115,18 @@ class Scheduler:
         now_s = self._loop.time()
         if self._due:
             self.late_s = max(0.0, now_s - self._due[0][0])
-        while self._due and self._due[0][0] <= now_s:
-            at_s, _, job = heapq.heappop(self._due)
-            if job.removed:
-                continue
-            self._start(job, now_s - at_s)
-            behind = int((now_s - at_s) / job.interval_s)
-            for _ in range(behind):
-                job.skipped(now_s - at_s)
-            heapq.heappush(self._due, (at_s + (behind + 1) * job.interval_s, next(self._order), job))
-        self._arm()
+        try:
+            while self._due and self._due[0][0] <= now_s:
+                at_s, _, job = heapq.heappop(self._due)
+                if job.removed:
+                    continue
+                behind = int((now_s - at_s) / job.interval_s)
+                heapq.heappush(self._due, (at_s + (behind + 1) * job.interval_s, next(self._order), job))
+                self._start(job, now_s - at_s)
+                for turn in range(1, behind + 1):
+                    job.skipped(now_s - at_s - turn * job.interval_s)
+        finally:
+            self._arm()  # whatever a job's bookkeeping raises, the others are polled on
 
     def _start(self, job: Job, late_s: float) -> None:
         if job.active is not None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "HARDWARE_PRECISION_S",
     "PHI",
     "TypeA",
     "bound_of",
@@ -35,8 +36,10 @@ __all__ = [
 PHI = 15e-6
 SQRT3 = sqrt(3.0)
 
-# What reading the probe's own clock costs, s: the kernel reads it to the ns, user space after a system call.
-PROBE_PRECISION_S = {Timestamping.HARDWARE: 10e-9, Timestamping.KERNEL: 2e-9, Timestamping.USER: 200e-9}
+# What reading the probe's own clock costs, s: the kernel reads it to the ns, user space after a system call; a hardware stamp is
+# carried over to it by reading both clocks together, to within this or not at all (probes/hardware.py).
+HARDWARE_PRECISION_S = 2.5e-6
+PROBE_PRECISION_S = {Timestamping.HARDWARE: HARDWARE_PRECISION_S, Timestamping.KERNEL: 2e-9, Timestamping.USER: 200e-9}
 WORSE = (Timestamping.USER, Timestamping.KERNEL, Timestamping.HARDWARE)
 # A server's claim of a precision of a second or more is no use as a clock at all; RFC 5905 allows the byte to say 2^127.
 WORST_PRECISION_S = 1.0
@@ -52,7 +55,8 @@ def clock_offset(exchange: Exchange, phi: float = PHI) -> ClockOffset:
 
     offset = ((t2 - t1) + (t3 - t4)) / 2 and delay = (t4 - t1) - (t3 - t2), summed in integers so that no digit is lost; the
     bound is delay / 2 (all of the round trip may lie in one direction), the precision of both clocks, and phi times the
-    duration. `phi` is the largest rate of the probe's clock against the target's, s/s.
+    duration. A delay below zero shows that the stamps are wrong by as much, and counts the same. `phi` is the largest rate of
+    the probe's clock against the target's, s/s.
     """
     t1, t2, t3, t4 = exchange.t1_ns, exchange.t2_ns, exchange.t3_ns, exchange.t4_ns
     delay_s = ((t4 - t1) - (t3 - t2)) / 1e9
@@ -65,7 +69,7 @@ def clock_offset(exchange: Exchange, phi: float = PHI) -> ClockOffset:
         (t1 + t4) // 2,
         ((t2 - t1) + (t3 - t4)) / 2e9,
         delay_s,
-        max(delay_s, 0.0) / 2.0,
+        abs(delay_s) / 2.0,
         server_precision_s + PROBE_PRECISION_S[timestamping],
         phi * (t4 - t1) / 1e9,
         (facts.root_delay_s or 0.0) / 2.0 + (facts.root_dispersion_s or 0.0),
@@ -97,31 +101,37 @@ def expanded_uncertainty_s(u_s: float, bound_s: float, coverage_factor: float) -
 class TypeA:
     """A running type A uncertainty of single samples: TDEV at the sampling interval (NIST SP 1065 section 5.2.6).
 
-    At m = 1 it is the rms second difference of time error over sqrt(6), so a constant offset and a constant rate do not count.
-    Over the last `SPAN` second differences, by exponential weights; None before three samples.
+    At m = 1 TDEV is the rms second difference of time error over sqrt(6), so a constant offset and a constant rate do not count.
+    Where a poll was lost the intervals differ: then the middle sample's distance from the straight line through its neighbours is
+    taken, scaled so that white phase noise gives the same value. With equal intervals both are one formula.
+    The mean square is over the last `SPAN` differences, by exponential weights; None before three samples.
     """
 
-    _older_s: float | None = None
-    _newer_s: float | None = None
+    _older: tuple[int, float] | None = None
+    _newer: tuple[int, float] | None = None
     _mean_square: float = 0.0
     _count: int = 0
 
     SPAN = 32
 
-    def push(self, x_s: float) -> None:
-        """The next sample, about one interval after the last."""
-        older, newer = self._older_s, self._newer_s
+    def push(self, at_ns: int, x_s: float) -> None:
+        """The next sample: its instant (Unix ns) and the time error (s). One that is not later than the last is left out."""
+        older, newer = self._older, self._newer
+        if newer is not None and at_ns <= newer[0]:
+            return
         if older is not None and newer is not None:
-            second = x_s - 2.0 * newer + older
+            weight = (newer[0] - older[0]) / (at_ns - older[0])
+            residual = newer[1] - (older[1] + (x_s - older[1]) * weight)
+            variance = residual * residual / (1.0 + weight * weight + (1.0 - weight) ** 2)
             self._count = min(self._count + 1, self.SPAN)
-            self._mean_square += (second * second - self._mean_square) / self._count
-        self._older_s, self._newer_s = newer, x_s
+            self._mean_square += (variance - self._mean_square) / self._count
+        self._older, self._newer = newer, (at_ns, x_s)
 
     def restart(self) -> None:
         """Forget the samples, not the spread: after a step of the probe's clock no difference spans it."""
-        self._older_s = self._newer_s = None
+        self._older = self._newer = None
 
     @property
     def u_s(self) -> float | None:
         """Standard uncertainty of one sample, s."""
-        return sqrt(self._mean_square / 6.0) if self._count else None
+        return sqrt(self._mean_square) if self._count else None

@@ -105,24 +105,28 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A packet that is not believed, or cannot be used. `final`: the server has answered, waiting longer is no use."""
+class Refused(Generic[Token]):
+    """A packet that is not believed, or an answer that cannot be used.
+
+    `final`: the server has answered, waiting longer is no use. `token` is then the poll that is over: in interleaved mode it can be
+    the one before the open one. A packet that is not believed ends no poll and has none.
+    """
 
     reason: Reason
     detail: str
-    final: bool
+    final: bool = False
     facts: ServerFacts | None = None
+    token: Token | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Abandoned(Generic[Token]):
     """An earlier reply whose transmit timestamp never came: the server left interleaved mode or went away."""
 
-    t1_ns: int
     token: Token
 
 
-NtpEvent = Measured[Token] | Accepted | Refused | Abandoned[Token]
+NtpEvent = Measured[Token] | Accepted | Refused[Token] | Abandoned[Token]
 
 
 @dataclass(slots=True)
@@ -214,6 +218,10 @@ class NtpClient(Generic[Token]):
     def expired(self) -> Sequence[NtpEvent[Token]]:
         """The open poll is over without an answer."""
         self._retire_open(self._expired)
+        return self._age()
+
+    def _age(self) -> Sequence[NtpEvent[Token]]:
+        """One more poll that did not bring the transmit timestamp that the last reply may wait for."""
         last = self._last
         if last is None:
             return ()
@@ -225,9 +233,9 @@ class NtpClient(Generic[Token]):
     def abandon(self) -> Sequence[NtpEvent[Token]]:
         """Forget the association's state; tells of the reply that still waited for its transmit timestamp."""
         last, self._last = self._last, None
-        if last is None or last.reported or last.request.t1 is None:
+        if last is None or last.reported:
             return ()
-        return (Abandoned(last.request.t1.at_ns, last.request.token),)
+        return (Abandoned(last.request.token),)
 
     def received(self, data: bytes, t4: Stamp, *, from_server: bool) -> Sequence[NtpEvent[Token]]:
         """A datagram arrived at `t4`; `from_server` tells whether from the very address and port that were asked.
@@ -235,13 +243,13 @@ class NtpClient(Generic[Token]):
         Never raises, whatever the bytes.
         """
         if not from_server:
-            return (Refused(Reason.WRONG_SOURCE, "", final=False),)
+            return (Refused(Reason.WRONG_SOURCE, ""),)
         try:
             packet = decode(data)
         except TooShortError as error:
-            return (Refused(Reason.TOO_SHORT, str(error), final=False),)
+            return (Refused(Reason.TOO_SHORT, str(error)),)
         except WireError as error:
-            return (Refused(Reason.MALFORMED, str(error), final=False),)
+            return (Refused(Reason.MALFORMED, str(error)),)
         refusal = self._refuse_unasked(packet) or self._refuse_unauthentic(data, packet)
         if refusal is not None:
             return (refusal,)
@@ -249,9 +257,10 @@ class NtpClient(Generic[Token]):
         assert request is not None  # _refuse_unasked has matched the packet to it
         self._retire_open(self._answered)
         facts = facts_of(packet, t4.at_ns)
-        refusal = refuse_unusable(packet, facts)
-        if refusal is not None:
-            return (refusal,)
+        unusable = refuse_unusable(packet, facts, request.token)
+        if unusable is not None:
+            # RFC 9769 section 2: it does not replace what the next interleaved reply needs, but that does not wait for ever.
+            return (unusable, *self._age())
         return self._measure(packet, request, t4, facts)
 
     def _retire_open(self, where: deque[int]) -> None:
@@ -261,33 +270,33 @@ class NtpClient(Generic[Token]):
             if request.receive:
                 where.append(request.receive)
 
-    def _refuse_unasked(self, packet: Packet) -> Refused | None:
+    def _refuse_unasked(self, packet: Packet) -> Refused[Token] | None:
         """A packet that is not a reply to the open request."""
         if packet.mode != SERVER_MODE:
-            return Refused(Reason.WRONG_MODE, f"mode {packet.mode}", final=False)
+            return Refused(Reason.WRONG_MODE, f"mode {packet.mode}")
         if not 1 <= packet.version <= self._version:
-            return Refused(Reason.WRONG_VERSION, f"version {packet.version}", final=False)
+            return Refused(Reason.WRONG_VERSION, f"version {packet.version}")
         request = self._open
         if request is not None and packet.origin in {request.transmit, request.receive or request.transmit}:
             return None
         if packet.origin in self._answered:
-            return Refused(Reason.DUPLICATE, "", final=False)
+            return Refused(Reason.DUPLICATE, "")
         if packet.origin in self._expired:
-            return Refused(Reason.LATE, "", final=False)
-        return Refused(Reason.WRONG_ORIGIN, f"origin {packet.origin:016x}", final=False)
+            return Refused(Reason.LATE, "")
+        return Refused(Reason.WRONG_ORIGIN, f"origin {packet.origin:016x}")
 
-    def _refuse_unauthentic(self, data: bytes, packet: Packet) -> Refused | None:
+    def _refuse_unauthentic(self, data: bytes, packet: Packet) -> Refused[Token] | None:
         mac = packet.mac
         if mac is not None and mac.key_id == 0 and not mac.digest:
             # A crypto-NAK proves nothing about who sent it, so a good reply may still follow.
-            return Refused(Reason.CRYPTO_NAK, "", final=False)
+            return Refused(Reason.CRYPTO_NAK, "")
         key = self._key
         if key is None:
             return None
         if mac is None:
-            return Refused(Reason.MISSING_MAC, f"key {key.key_id}", final=False)
+            return Refused(Reason.MISSING_MAC, f"key {key.key_id}")
         if mac.key_id != key.key_id or not key.verify(mac_coverage(data, packet), mac.digest):
-            return Refused(Reason.BAD_MAC, f"key {mac.key_id}, ours is {key.key_id}", final=False)
+            return Refused(Reason.BAD_MAC, f"key {mac.key_id}, ours is {key.key_id}")
         return None
 
     def _measure(
@@ -306,11 +315,10 @@ class NtpClient(Generic[Token]):
         )
         previous, self._last = self._last, answered
         if not interleaved:
-            events: list[NtpEvent[Token]] = []
-            if previous is not None and not previous.reported and previous.request.t1 is not None:
-                events.append(Abandoned(previous.request.t1.at_ns, previous.request.token))
-            events.append(complete(answered, packet.transmit, "basic"))
-            return events
+            measured = complete(answered, packet.transmit, "basic")
+            if previous is not None and not previous.reported:
+                return (Abandoned(previous.request.token), measured)
+            return (measured,)
         # The request named the previous reply's receive timestamp, so that reply is the one whose T3 this is.
         if previous is None or previous.reported:
             return (Accepted(),)
@@ -337,12 +345,12 @@ def facts_of(packet: Packet, pivot_ns: int) -> ServerFacts:
     )
 
 
-def refuse_unusable(packet: Packet, facts: ServerFacts) -> Refused | None:
+def refuse_unusable(packet: Packet, facts: ServerFacts, token: Token) -> Refused[Token] | None:
     """A true answer of the server that holds no usable time (RFC 5905 sections 7.4 and 9.2)."""
     code = kiss_code(packet)
     detail = f"leap {packet.leap}, stratum {packet.stratum}, reference {facts.reference_id or '-'}"
     if code in KISSES:
-        return Refused(KISSES[code], detail, final=True, facts=facts)
+        return Refused(KISSES[code], detail, final=True, facts=facts, token=token)
     checks = (
         (packet.leap == 3, Reason.UNSYNCHRONISED),
         (code is not None, Reason.KISS_OTHER),
@@ -352,25 +360,25 @@ def refuse_unusable(packet: Packet, facts: ServerFacts) -> Refused | None:
     )
     for wrong, reason in checks:
         if wrong:
-            return Refused(reason, detail, final=True, facts=facts)
+            return Refused(reason, detail, final=True, facts=facts, token=token)
     return None
 
 
 def complete(answered: _Answered[Token], t3_raw: int, mode: str) -> NtpEvent[Token]:
     """The exchange of an answered request, now that its T3 is known; refused if no clock can have made it."""
     request, t4, facts = answered.request, answered.t4, answered.facts
-    t1 = request.t1
+    t1, token = request.t1, request.token
     if t1 is None:
-        return Refused(Reason.SEND_FAILED, "no transmit timestamp was reported", final=True, facts=facts)
+        return Refused(Reason.SEND_FAILED, "no transmit timestamp was reported", final=True, facts=facts, token=token)
     t2_ns = ntp_to_unix_ns(answered.t2_raw, t4.at_ns)
     t3_ns = ntp_to_unix_ns(t3_raw, t4.at_ns)
     if t3_ns < t2_ns:
-        return Refused(Reason.TRANSMIT_BEFORE_RECEIVE, f"by {t2_ns - t3_ns} ns", final=True, facts=facts)
+        return Refused(Reason.TRANSMIT_BEFORE_RECEIVE, f"by {t2_ns - t3_ns} ns", final=True, facts=facts, token=token)
     # Reading a clock is as good as its precision: a delay that is negative by no more than that is zero.
     tolerance_ns = 1000 + int(2e9 * min(answered.precision_s, 1e-3))
     delay_ns = (t4.at_ns - t1.at_ns) - (t3_ns - t2_ns)
     if delay_ns < -tolerance_ns or t4.at_ns < t1.at_ns:
-        return Refused(Reason.IMPOSSIBLE_DELAY, f"round trip {delay_ns} ns", final=True, facts=facts)
+        return Refused(Reason.IMPOSSIBLE_DELAY, f"round trip {delay_ns} ns", final=True, facts=facts, token=token)
     return Measured(
         t1.at_ns,
         t2_ns,
@@ -381,5 +389,5 @@ def complete(answered: _Answered[Token], t3_raw: int, mode: str) -> NtpEvent[Tok
         mode,
         facts,
         answered.authenticated,
-        request.token,
+        token,
     )

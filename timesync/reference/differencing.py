@@ -1,8 +1,8 @@
 """Target minus reference at one instant, so that the probe's own clock cancels.
 
 Rule: a target's offset is compared with the reference's at the same instant, by a straight line between the measurements
-before and after it; steps of the probe's clock are never bridged; without a fresh reference there is no claim, and the record
-says so. What does not cancel (each path, each clock's precision, the reference's own claim) is in the bound.
+before and after it; epochs of the probe's clock (its steps and suspends) are never bridged; without a fresh reference there is
+no claim, and the record says so. What does not cancel (paths, precisions, the reference's own claim) is in the bound.
 
 With x_T = target - probe and x_R = reference - probe, both seen by one probe at one instant, x_T - x_R is target minus
 reference whatever the probe's clock does; the reference's tie adds (reference - UTC(k)), declared as zero with a bound.
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Differencer", "LocalClock", "realise_locally"]
 
-# Reference measurements kept: enough for any bracket within the greatest age, however dense the polls.
+# Reference measurements kept of one epoch: enough for any bracket within the greatest age, however dense the polls.
 KEPT = 4096
+# Epochs kept: exchanges of the one before still come in after a step (interleaved mode tells a poll later).
+EPOCHS_KEPT = 2
 
 
 @dataclass(slots=True)
@@ -39,6 +41,10 @@ class _Waiting:
     offset: ClockOffset
     since_ns: int
     told: bool = False
+
+    def waited(self, now_ns: int, span_ns: int) -> bool:
+        """Whether it has waited that long; a clock that was set back cannot tell, and then it has."""
+        return not 0 <= now_ns - self.since_ns < span_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class Differencer:
     """One reference, and the targets that are compared with it.
 
     Push every offset, the reference's by `reference`, a target's by `target`; both give the time errors that became complete.
-    `overdue` gives those that will wait no longer. Instants are ns on the probe's clock.
+    `overdue` gives those that will wait no longer. Instants are ns on the probe's clock; `now_ns` may be stepped with it.
     """
 
     def __init__(self, name: str, tie: Tie, *, max_age_s: float, phi: float = PHI) -> None:
@@ -69,7 +75,7 @@ class Differencer:
         self.tie = tie
         self._max_age_ns = round(max_age_s * 1e9)
         self._phi = phi
-        self._references: list[ClockOffset] = []
+        self._references: dict[int, list[ClockOffset]] = {}
         self._waiting: list[_Waiting] = []
         self._scatter: dict[str, TypeA] = {}
 
@@ -80,17 +86,30 @@ class Differencer:
 
     def reference(self, offset: ClockOffset) -> Sequence[TimeError]:
         """A measurement of the reference: completes the targets before it, and is itself the realisation of UTC(k)."""
-        insort(self._references, offset, key=_at_ns)
-        if len(self._references) > KEPT:
-            del self._references[: KEPT // 4]
-        complete = [waiting for waiting in self._waiting if waiting.offset.at_ns <= offset.at_ns]
+        epoch = offset.clock_epoch
+        same = self._references.setdefault(epoch, [])
+        insort(same, offset, key=_at_ns)
+        if len(same) > KEPT:
+            del same[: KEPT // 4]
+        while len(self._references) > EPOCHS_KEPT:
+            del self._references[min(self._references)]
+        complete = [waiting for waiting in self._waiting if not self._may_improve(waiting.offset)]
         if complete:
-            self._waiting = [waiting for waiting in self._waiting if waiting.offset.at_ns > offset.at_ns]
+            self._waiting = [waiting for waiting in self._waiting if self._may_improve(waiting.offset)]
         return [self._itself(offset), *(self._difference(waiting.offset) for waiting in complete)]
+
+    def _may_improve(self, offset: ClockOffset) -> bool:
+        """Whether a measurement of the reference can still come that is later than `offset` and of the same epoch."""
+        if not self._references:
+            return True
+        newest = max(self._references)
+        if newest != offset.clock_epoch:
+            return newest < offset.clock_epoch
+        return self._references[newest][-1].at_ns < offset.at_ns
 
     def target(self, offset: ClockOffset, now_ns: int) -> Sequence[TimeError]:
         """A measurement of a target: complete at once if the reference was measured after it, else it waits."""
-        if self._references and self._references[-1].at_ns >= offset.at_ns:
+        if not self._may_improve(offset):
             return [self._difference(offset)]
         self._waiting.append(_Waiting(offset, now_ns))
         return []
@@ -100,18 +119,17 @@ class Differencer:
 
         They wait on: a later measurement of the reference gives the same record again, with a better claim.
         """
-        limit_ns = now_ns - round(after_s * 1e9)
-        untold = [waiting for waiting in self._waiting if waiting.since_ns <= limit_ns and not waiting.told]
+        after_ns = round(after_s * 1e9)
+        untold = [waiting for waiting in self._waiting if waiting.waited(now_ns, after_ns) and not waiting.told]
         for waiting in untold:
             waiting.told = True
         return [self._claim(waiting.offset, self._at(waiting.offset)) for waiting in untold]
 
     def overdue(self, now_ns: int) -> Sequence[TimeError]:
         """The offsets that have waited longer than the greatest age, with the best claim there is."""
-        limit_ns = now_ns - self._max_age_ns
-        late = [waiting for waiting in self._waiting if waiting.since_ns <= limit_ns]
+        late = [waiting for waiting in self._waiting if waiting.waited(now_ns, self._max_age_ns)]
         if late:
-            self._waiting = [waiting for waiting in self._waiting if waiting.since_ns > limit_ns]
+            self._waiting = [waiting for waiting in self._waiting if not waiting.waited(now_ns, self._max_age_ns)]
         return [self._difference(waiting.offset) for waiting in late]
 
     def flush(self) -> Sequence[TimeError]:
@@ -144,7 +162,7 @@ class Differencer:
         if reference is None:
             scatter.restart()
         else:
-            scatter.push(offset.offset_s - reference.offset_s)
+            scatter.push(offset.at_ns, offset.offset_s - reference.offset_s)
         return self._claim(offset, reference)
 
     def _claim(self, offset: ClockOffset, reference: _AtInstant | None) -> TimeError:
@@ -172,9 +190,10 @@ class Differencer:
     def _at(self, offset: ClockOffset) -> _AtInstant | None:
         """The reference at the offset's instant, or None if no measurement of it in the same epoch is near enough."""
         at_ns = offset.at_ns
-        after = bisect_right(self._references, at_ns, key=_at_ns)
-        earlier = self._near(after - 1, -1, offset)
-        later = self._near(after, +1, offset)
+        references = self._references.get(offset.clock_epoch, [])
+        after = bisect_right(references, at_ns, key=_at_ns)
+        earlier = self._fresh(references[after - 1], at_ns) if after > 0 else None
+        later = self._fresh(references[after], at_ns) if after < len(references) else None
         if earlier is None and later is None:
             return None
         if earlier is None or later is None:
@@ -202,16 +221,9 @@ class Differencer:
             2.0 * self._phi * d1_s * d2_s / gap_s if gap_s > 0 else 0.0,
         )
 
-    def _near(self, index: int, step: int, offset: ClockOffset) -> ClockOffset | None:
-        """The nearest reference measurement in one direction that is of the same epoch and not too old."""
-        while 0 <= index < len(self._references):
-            reference = self._references[index]
-            if abs(reference.at_ns - offset.at_ns) > self._max_age_ns:
-                return None
-            if reference.clock_epoch == offset.clock_epoch:
-                return reference
-            index += step
-        return None
+    def _fresh(self, reference: ClockOffset, at_ns: int) -> ClockOffset | None:
+        """The measurement of the reference, if it is not too old or too far ahead."""
+        return reference if abs(reference.at_ns - at_ns) <= self._max_age_ns else None
 
 
 @dataclass(frozen=True, slots=True)
