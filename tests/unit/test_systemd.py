@@ -126,7 +126,7 @@ def test_the_unit_is_watched_restarted_and_unprivileged(key, expected):
 
 def test_the_unit_starts_the_probe_and_is_never_given_up():
     unit = read_unit()
-    assert unit["Service"]["ExecStart"] == ["/opt/timesync/bin/timesync probe --config /etc/timesync/probe.toml"]
+    assert unit["Service"]["ExecStart"] == ["/opt/timesync/bin/timesync probe --config /etc/timesync/site.toml"]
     assert unit["Unit"]["StartLimitIntervalSec"] == ["0"]
     assert unit["Install"]["WantedBy"] == ["multi-user.target"]
 

@@ -46,7 +46,7 @@ def readiness(*, polls_by_engine: Mapping[str, int], spool_problem: str | None) 
         for kind, polls in sorted(polls_by_engine.items())
     ]
     if not checks:
-        checks.append(Check("engines", well=False, detail="no target is configured"))
+        checks.append(Check("engines", well=False, detail="no engine is open"))
     checks.append(Check("spool", well=spool_problem is None, detail=spool_problem or "accepts writes"))
     return checks
 
