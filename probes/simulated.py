@@ -208,12 +208,12 @@ class SimulatedServer:
 
 
 NETWORK = (
-    Spec("utc-demo", "the reference, realises UTC(DEMO)"),
-    Spec("good", "a good server, 3 us ahead", offset_s=3e-6, walk_s_per_sqrt_s=50e-9),
-    Spec("drifting", "a clock that gains 2 us every second", offset_s=200e-6, rate=2e-6, walk_s_per_sqrt_s=100e-9),
+    Spec("utc-demo", "the reference: realises UTC(DEMO)"),
+    Spec("good", "3 us ahead, steady", offset_s=3e-6, walk_s_per_sqrt_s=50e-9),
+    Spec("drifting", "gains 2 us every second", offset_s=200e-6, rate=2e-6, walk_s_per_sqrt_s=100e-9),
     Spec(
         "bad-path",
-        "a good clock behind 4 ms out, 12 ms back, jitter and 5 % loss",
+        "true, but 4 ms out and 12 ms back",
         path=Path(0.004, 0.012, 0.001, 0.05),
         stratum=2,
         reference_id=int.from_bytes(bytes((192, 0, 2, 1)), "big"),
@@ -222,7 +222,7 @@ NETWORK = (
     ),
     Spec(
         "holdover",
-        "loses its source after 30 s, coasts 5 us/s off for 60 s, recovers",
+        "coasts 5 us/s off, 60 s in 90",
         offset_s=1e-6,
         rate=5e-6,
         walk_s_per_sqrt_s=50e-9,
@@ -243,7 +243,7 @@ class DemonstrationNetwork:
     @property
     def legend(self) -> Mapping[str, str]:
         """What each target simulates."""
-        return {spec.name: f"simulated: {spec.legend}" for spec in self._specs}
+        return {spec.name: spec.legend for spec in self._specs}
 
     async def start(self) -> Sequence[TargetSettings]:
         """Start the servers; the targets, polled every second. The first is the reference."""

@@ -8,6 +8,7 @@ the process, with its cause.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import random
@@ -20,6 +21,7 @@ from timesync.errors import TimesyncError
 from timesync.export.prometheus import Exposition
 from timesync.measuring import TICK_S, Measuring
 from timesync.model import Event, Severity
+from timesync.plugin import load_kind
 from timesync.store.delivery import Delivery
 from timesync.store.local import HistorySink
 from timesync.store.spool import Spool
@@ -110,6 +112,9 @@ class Daemon:
             await self._listen(self._server)
         self._show_targets(self.settings)
         await self.measuring.start()
+        # What lives as long as the process need not be looked at by every garbage collection.
+        gc.collect()
+        gc.freeze()
         async with asyncio.TaskGroup() as group:
             self._delivering = group.create_task(self._delivery.run(), name="delivery")
             beat = group.create_task(self._beat(), name="beat")
@@ -171,8 +176,9 @@ class Daemon:
 
     def _show_targets(self, settings: ProbeSettings) -> None:
         for target in settings.targets:
-            state = self.measuring.pipeline.states[target.name]
-            self.exposition.add_target(target.name, protocol=target.kind, interval_s=state.settings.interval_s)
+            self.exposition.add_target(
+                target.name, protocol=load_kind(target.kind).protocol, interval_s=target.interval_s
+            )
 
     # Once a second
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections import deque
 from contextlib import contextmanager
+from io import StringIO
 from typing import TYPE_CHECKING
 
-from rich.console import Group
+from rich._export_format import CONSOLE_SVG_FORMAT
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +25,7 @@ from timesync.text import age_text, aligned, offset_text, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from timesync.daemon import Daemon
     from timesync.pipeline import Pipeline, TargetState
@@ -33,6 +37,7 @@ __all__ = ["Screen", "log_table", "state_word"]
 REFRESH_S = 0.5
 LOG_EVERY_S = 10.0
 LINES = 6
+PICTURE_COLUMNS = 160
 HEADS = ("TARGET", "STATE", "OFFSET", "BOUND", "U (K=1)", "DELAY", "STAMPS", "REACH", "AGE")
 RIGHT = ("OFFSET", "BOUND", "U (K=1)", "DELAY", "AGE", "TRUE", "REACH")
 STYLES = {"ok": "green", "reference": "cyan"}
@@ -77,7 +82,7 @@ class Screen:
     @property
     def heads(self) -> Sequence[str]:
         """The names of the columns."""
-        return (*HEADS, "TRUE", "WHAT IT IS") if self._demonstration is not None else HEADS
+        return (*HEADS, "TRUE", "SIMULATED AS") if self._demonstration is not None else HEADS
 
     def rows(self) -> list[tuple[str, ...]]:
         """One row a target, as text."""
@@ -117,6 +122,14 @@ class Screen:
         finally:
             root.handlers[:] = others
 
+    def save(self, path: Path, urls: Sequence[str]) -> None:
+        """Write the screen as it is now to an SVG picture that needs no other file."""
+        console = Console(record=True, width=PICTURE_COLUMNS, file=StringIO(), force_terminal=True)
+        console.print(self.picture(urls))
+        # rich's template loads a font from the network: a picture of ours asks for nothing.
+        template = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+        path.write_text(console.export_svg(title="timesync up", code_format=template), encoding="utf-8")
+
     async def refresh(self, daemon: Daemon) -> None:
         """Draw again and again until cancelled."""
         while True:
@@ -132,12 +145,13 @@ class Screen:
         table = Table(box=None, padding=(0, 1), header_style="bold")
         for head in self.heads:
             column = f"OFFSET FROM {against}" if head == "OFFSET" else head
-            table.add_column(column, justify="right" if head in RIGHT else "left", no_wrap=head != "WHAT IT IS")
+            table.add_column(column, justify="right" if head in RIGHT else "left", no_wrap=head != "SIMULATED AS")
         for row in self.rows():
             table.add_row(row[0], Text(row[1], STYLES.get(row[1], "bold yellow")), *row[2:])
         title = Text(f"timesync  {site.name} / {site.probe}", "bold")
         if self._demonstration is not None:
-            title.append("   SIMULATED NETWORK: real packets, made-up clocks", "bold reverse")
+            title.append("  ")
+            title.append(" SIMULATED NETWORK: real packets, made-up clocks", "bold reverse")
         notes = [f"metrics {url}/metrics" for url in urls]
         notes.append(f"history {self._settings.spool.directory}")
         if any("*" in row[2] for row in self.rows()):

@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import json
 import logging
-import math
 import sys
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from timesync.clockwatch import ClockWatch, read_clocks
+from timesync.commands.numbers import count, interval, key_number, seconds
 from timesync.errors import ConfigError, Problem
 from timesync.model import Missed
 from timesync.pipeline import Pipeline
@@ -68,39 +68,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--realises", metavar="UTC(K)", help='what the reference realises, for example "UTC(NIM)"')
     parser.add_argument(
-        "--reference-bound", metavar="S", type=_seconds, default=0.0, help="bound of reference - UTC(k), s"
+        "--reference-bound", metavar="S", type=seconds, default=0.0, help="bound of reference - UTC(k), s"
     )
-    parser.add_argument("--reference-u", metavar="S", type=_seconds, default=0.0, help="its standard uncertainty, s")
-    parser.add_argument("--count", metavar="N", type=_count, default=4, help="exchanges with each server (4)")
-    parser.add_argument("--interval", metavar="S", type=_interval, default=1.0, help="seconds between them (1)")
-    parser.add_argument("--timeout", metavar="S", type=_interval, default=1.0, help="seconds to wait for a reply (1)")
+    parser.add_argument("--reference-u", metavar="S", type=seconds, default=0.0, help="its standard uncertainty, s")
+    parser.add_argument("--count", metavar="N", type=count, default=4, help="exchanges with each server (4)")
+    parser.add_argument("--interval", metavar="S", type=interval, default=1.0, help="seconds between them (1)")
+    parser.add_argument("--timeout", metavar="S", type=interval, default=1.0, help="seconds to wait for a reply (1)")
     parser.add_argument("--basic", action="store_true", help="do not offer interleaved mode")
     parser.add_argument("--key-file", metavar="F", type=Path, help="symmetric keys, as chrony and ntpd keep them")
-    parser.add_argument("--key", metavar="ID", type=_count, help="number of the key to use")
-    parser.add_argument("--max-offset", metavar="S", type=_seconds, help="exit 1 if any |offset| is beyond this, s")
+    parser.add_argument("--key", metavar="ID", type=key_number, help="number of the key to use")
+    parser.add_argument("--max-offset", metavar="S", type=seconds, help="exit 1 if any |offset| is beyond this, s")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.set_defaults(run=run, usage_error=parser.error)
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 up")
-    return value
-
-
-def _interval(text: str) -> float:
-    value = _seconds(text)
-    if not 0.001 <= value <= 3600:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0.001 and 3600 s")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 to 1000000")
-    return value
 
 
 @dataclass(slots=True)

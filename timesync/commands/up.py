@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from timesync import logs
+from timesync.commands.numbers import interval, port
 from timesync.config import load
 from timesync.plugin import Demonstration, load_demonstration
 from timesync.settings import HttpSettings, LogSettings, ProbeSettings, SiteSettings, SpoolSettings
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from timesync.daemon import Daemon
     from timesync.settings import TargetSettings
+    from timesync.tui import Screen
 
 __all__ = ["add_parser", "run"]
 
@@ -49,29 +51,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--config", metavar="FILE", type=Path, help="a site's configuration instead of the demonstration"
     )
     parser.add_argument("--no-tui", action="store_true", help="log lines instead of the live table")
-    parser.add_argument("--duration", metavar="S", type=_positive, help="end after so many seconds")
+    parser.add_argument("--duration", metavar="S", type=interval, help="end after so many seconds")
     parser.add_argument(
         "--directory",
         metavar="DIR",
         type=Path,
         help="where the demonstration keeps its history (default: user's state)",
     )
-    parser.add_argument("--port", type=_port, help="port of the demonstration's metrics (9787; 0 chooses a free one)")
+    parser.add_argument("--port", type=port, help="port of the demonstration's metrics (9787; 0 chooses a free one)")
+    parser.add_argument("--picture", metavar="FILE", type=Path, help="with --duration: write the last table as an SVG")
     parser.set_defaults(run=run)
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
-    return value
-
-
-def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 65536:
-        raise argparse.ArgumentTypeError(f"{text} is not a port from 0 to 65535")
-    return value
 
 
 def run(args: argparse.Namespace) -> int:
@@ -84,13 +73,13 @@ def run(args: argparse.Namespace) -> int:
 async def _up(args: argparse.Namespace, *, table: bool) -> None:
     if args.config is not None:
         settings = load(args.config)
-        await _serve(settings, None, args.duration, table=table)
+        await _serve(settings, None, args, table=table)
         return
     demonstration = load_demonstration()
     targets = await demonstration.start()
     try:
         settings = demonstration_settings(targets, args.directory or state_directory(), args.port)
-        await _serve(settings, demonstration, args.duration, table=table)
+        await _serve(settings, demonstration, args, table=table)
     finally:
         await demonstration.stop()
 
@@ -115,7 +104,7 @@ def demonstration_settings(targets: Sequence[TargetSettings], directory: Path, p
 
 
 async def _serve(
-    settings: ProbeSettings, demonstration: Demonstration | None, duration_s: float | None, *, table: bool
+    settings: ProbeSettings, demonstration: Demonstration | None, args: argparse.Namespace, *, table: bool
 ) -> None:
     from timesync.daemon import Daemon  # noqa: PLC0415 - aiohttp and the store, which --help does not need
     from timesync.tui import Screen, log_table  # noqa: PLC0415 - rich, which --help does not need
@@ -129,7 +118,7 @@ async def _serve(
         watcher = asyncio.create_task(
             screen.refresh(daemon) if table else log_table(screen, logging.getLogger(__name__))
         )
-        stopper = asyncio.create_task(_stop_after(daemon, duration_s))
+        stopper = asyncio.create_task(_stop_after(daemon, args, screen))
         try:
             await daemon.run()
         finally:
@@ -142,7 +131,9 @@ async def _serve(
         )
 
 
-async def _stop_after(daemon: Daemon, duration_s: float | None) -> None:
-    if duration_s is not None:
-        await asyncio.sleep(duration_s)
+async def _stop_after(daemon: Daemon, args: argparse.Namespace, screen: Screen) -> None:
+    if args.duration is not None:
+        await asyncio.sleep(args.duration)
+        if args.picture is not None:
+            screen.save(args.picture, daemon.urls)
         daemon.stop()

@@ -1,0 +1,49 @@
+"""Numbers on the command line: what is not one is told in words, with the range."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+__all__ = ["count", "interval", "key_number", "port", "seconds"]
+
+
+def seconds(text: str) -> float:
+    """A number of seconds from 0 up."""
+    return _number(text, 0.0, math.inf, "a number of seconds from 0 up")
+
+
+def interval(text: str) -> float:
+    """Seconds from 0.001 to an hour."""
+    return _number(text, 0.001, 3600.0, "a number of seconds from 0.001 to 3600")
+
+
+def count(text: str) -> int:
+    """A whole number from 1 to a million."""
+    return _whole(text, 1, 1_000_000)
+
+
+def key_number(text: str) -> int:
+    """The number of a symmetric key."""
+    return _whole(text, 1, 2**32 - 1)
+
+
+def port(text: str) -> int:
+    """A port, or 0 for any."""
+    return _whole(text, 0, 65535)
+
+
+def _number(text: str, low: float, high: float, wanted: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and low <= value <= high):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+    return value
+
+
+def _whole(text: str, low: int, high: int) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 12 and low <= int(text) <= high):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+    return int(text)
