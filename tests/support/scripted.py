@@ -124,7 +124,7 @@ class ScriptedServer:
         self._script: Sequence[Behaviour] = script or (Behaviour(),)
         self._next = 0
         self._keys = dict(keys or {})
-        self._began = time.monotonic()
+        self.began_ns = time.time_ns()
         self._previous_nonce = b"\x01" * 8
         self._lock = threading.Lock()
         self._timers: list[threading.Timer] = []
@@ -189,8 +189,10 @@ class ScriptedServer:
 
     def _packet(self, behaviour: Behaviour, request: bytes, received_ns: int) -> bytes:
         """The reply's bytes. T3 is read as late as can be."""
-        elapsed_s = time.monotonic() - self._began
-        error_ns = round(1e9 * behaviour.clock_error_s(elapsed_s))
+
+        def served(host_ns: int) -> int:
+            return host_ns + round(1e9 * behaviour.clock_error_s((host_ns - self.began_ns) / 1e9))
+
         version = behaviour.version if behaviour.version is not None else (request[0] >> 3) & 7
         header = _HEADER.pack(
             behaviour.leap << 6 | version << 3 | behaviour.mode,
@@ -207,13 +209,13 @@ class ScriptedServer:
             "zero": bytes(8),
             "previous": self._previous_nonce,
         }[behaviour.origin]
-        received = {"now": _ntp_time(received_ns + error_ns), "zero": 0}[behaviour.receive]
-        reference = _ntp_time(received_ns + error_ns - 1_000_000_000)
+        received = {"now": _ntp_time(served(received_ns)), "zero": 0}[behaviour.receive]
+        reference = _ntp_time(served(received_ns) - 1_000_000_000)
         hold_ns = round(1e9 * behaviour.claimed_hold_s)
         sent = {
-            "now": _ntp_time(time.time_ns() + error_ns + hold_ns),
+            "now": _ntp_time(served(time.time_ns()) + hold_ns),
             "zero": 0,
-            "before_receive": _ntp_time(received_ns + error_ns - 1_000_000),
+            "before_receive": _ntp_time(served(received_ns) - 1_000_000),
         }[behaviour.transmit]
         packet = header + struct.pack(">Q8sQQ", reference, origin, received, sent) + bytes.fromhex(behaviour.append_hex)
         return (packet + self._trailer(behaviour.mac, request, packet))[: behaviour.length]
