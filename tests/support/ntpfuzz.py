@@ -124,8 +124,8 @@ def _headers(rng: random.Random) -> Header:
     if rng.random() < 0.9:
         return Header()
     return Header(
-        leap=rng.randrange(4),
-        stratum=rng.randrange(256),
+        leap=rng.choice((0, 0, 1, 2, 3)),
+        stratum=rng.choice((0, 0, 1, 15, 16, rng.randrange(256))),
         poll=rng.randrange(-128, 128),
         precision=rng.randrange(-128, 128),
         root_delay=rng.getrandbits(32),
