@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.powerlaw import power_law_phase
 
 from timesync.errors import DataError
 from timesync.stability.averaged_phase import averaged_phase_edf
 from timesync.stability.chisquare import chi2_cdf, chi2_quantile
 from timesync.stability.confidence import chi2_interval, intervals
-from timesync.stability.edf import difference_edf
+from timesync.stability.edf import difference_edf, difference_weights
+from timesync.stability.gaussian_form import form_cdf, form_quantile
+from timesync.stability.noisefit import model_variance
+from timesync.stability.powerlaw import innovation_variance
+from timesync.stability.quadratic import QUADRATIC, _traces, quadratic_bias, quadratic_edf, theo1_bias
 
 # Stable32 1.60 on its own PHASE.DAT (1001 phase points, white FM) and on a 19982-point OCXO record (19983 phase points):
 # family (order, overlapped, modified), points, alpha, m, min sigma, sigma, max sigma. Printed confidence factor 0.683.
@@ -124,3 +129,141 @@ def test_unknown_names_and_levels_are_refused():
         intervals("oadev", x, one, np.ones(1), one, tau0_s=1.0, ci=0.683, convention="best")
     with pytest.raises(DataError, match="ci is 1"):
         intervals("oadev", x, one, np.ones(1), one, tau0_s=1.0, ci=1.0, convention="exact")
+
+
+# --- totals and Theo1 -------------------------------------------------------------------------------------------------
+
+# SP 1065, tables of EDF and bias: TOTVAR edf = b T/tau - c and E/AVAR = 1 - a tau/T (a, b, c), and E(HTOT)/HVAR.
+TOTVAR = {0: (0.0, 1.50, 0.0), -1: (0.481, 1.17, 0.22), -2: (0.750, 0.93, 0.36)}
+HTOT_BIAS = {0: 0.995, -1: 0.851, -2: 0.771, -3: 0.717, -4: 0.679}
+# Howe and Tasset (2004): AVAR/E(Theo1) = a + b/m^c
+THEO1 = {0: (1.0, 0.0, 0.0), -1: (1.87, -1.05, 0.79), -2: (2.70, -1.53, 0.85)}
+
+
+@pytest.mark.parametrize("alpha", [0, -1, -2])
+def test_total_variance_has_the_published_degrees_of_freedom_and_bias(alpha):
+    a, b, c = TOTVAR[alpha]
+    for m, length in ((100, 10), (64, 30)):
+        # the published fit is within 1.2 % of its authors' exact values
+        assert quadratic_edf("totdev", alpha, m, length * m) == pytest.approx(b * length - c, rel=0.02)
+        assert quadratic_bias("totdev", alpha, m, length * m) == pytest.approx(1.0 - a / length, abs=0.004)
+
+
+@pytest.mark.parametrize("alpha", sorted(HTOT_BIAS))
+def test_hadamard_total_has_the_published_bias(alpha):
+    assert quadratic_bias("htotdev", alpha, 100, 1000) == pytest.approx(HTOT_BIAS[alpha], abs=0.0025)
+
+
+@pytest.mark.parametrize("alpha", sorted(THEO1))
+def test_theo1_has_the_published_bias(alpha):
+    a, b, c = THEO1[alpha]
+    for m in (20, 100, 1000):
+        assert 1.0 / theo1_bias(alpha, m) == pytest.approx(a + b / m**c, rel=0.025)
+
+
+def test_forms_are_the_statistics_of_allantools():
+    allantools = pytest.importorskip("allantools")
+    x = np.random.default_rng(2).standard_normal(60).cumsum()
+    for name in ("totdev", "mtotdev", "htotdev"):
+        for m in (1, 2, 3, 8, 16):
+            value = np.sqrt(x @ QUADRATIC[name].matrix(m, 60) @ x)
+            assert value == pytest.approx(getattr(allantools, name)(x, taus=[m])[1][0], rel=1e-12)
+    value = np.sqrt(x @ QUADRATIC["theo1"].matrix(10, 60) @ x)
+    assert value == pytest.approx(allantools.theo1(x, taus=[10])[1][0], rel=1e-12)
+
+
+def test_laws_beyond_the_largest_form_agree_with_the_form_itself():
+    for name in ("totdev", "htotdev", "mtotdev", "theo1", "pdev"):
+        for alpha in (2, 1, 0, -1, -2):
+            m, points = 64, 310
+            direct = _traces(name, alpha, m, points)[1]
+            assert quadratic_edf(name, alpha, m, points) == pytest.approx(direct, rel=0.025), (name, alpha)
+
+
+# --- few degrees of freedom -------------------------------------------------------------------------------------------
+
+
+def test_equal_weights_are_chi_squared():
+    for degrees in (1, 2, 3, 10):
+        for p in (0.00135, 0.1585, 0.5, 0.8415, 0.99865):
+            assert form_quantile(p, np.ones(degrees)) == pytest.approx(chi2_quantile(p, degrees)[0], rel=1e-8)
+
+
+def test_unequal_weights_have_the_closed_form_of_two_pairs():
+    # a + b of two exponentials of means 2a and 2b: 1 - (a exp(-x/2a) - b exp(-x/2b)) / (a - b)
+    a, b = 0.7, 0.1
+    for x in (0.3, 1.0, 4.0):
+        expected = 1.0 - (a * np.exp(-x / (2 * a)) - b * np.exp(-x / (2 * b))) / (a - b)
+        assert form_cdf(x, np.array([a, a, b, b])) == pytest.approx(expected, rel=1e-9)
+
+
+def test_weights_have_the_degrees_of_freedom_of_the_sum():
+    for alpha in (2, 1, 0, -1, -2):
+        weights = np.array(difference_weights(alpha, 2, 20, 100, 1, summed=False))
+        assert 1.0 / np.sum(weights**2) == pytest.approx(difference_edf(alpha, 2, 20, 100, 1, summed=False), rel=1e-6)
+
+
+# --- all statistics ---------------------------------------------------------------------------------------------------
+
+EVERY = ["adev", "oadev", "mdev", "tdev", "hdev", "ohdev", "totdev", "mtotdev", "ttotdev", "htotdev", "theo1", "theobr",
+    "pdev", "tierms"]  # fmt: skip
+
+
+@pytest.mark.parametrize("statistic", EVERY)
+@pytest.mark.parametrize("convention", ["exact", "stable32"])
+def test_each_statistic_has_intervals_or_reasons_in_both_conventions(statistic, convention):
+    x = np.random.default_rng(3).standard_normal(1000).cumsum()
+    m = np.array([10, 40, 160])
+    dev = np.array([0.3, 0.1, 0.05])
+    found = intervals(statistic, x, m, dev, 1000 - 3 * m, tau0_s=1.0, ci=0.683, convention=convention)
+    assert found.convention == convention
+    for lo, hi, edf, reason in zip(found.lo, found.hi, found.edf, found.reason, strict=True):
+        assert (reason == "" and 0.0 < lo < hi and edf > 0.0) or (reason and np.isnan([lo, hi, edf]).all())
+    assert "" in found.reason
+
+
+def test_tie_of_flicker_fm_has_no_variance_and_says_so():
+    x = power_law_phase(-1, 2000, np.random.default_rng(4))[0]
+    found = intervals(
+        "tierms", x, np.array([4]), np.ones(1), np.array([1996]), tau0_s=1.0, ci=0.683, convention="exact"
+    )
+    assert np.isnan(found.lo[0])
+    assert "flicker FM" in found.reason[0]
+
+
+def test_theoh_needs_the_averaging_times_to_tell_its_parts():
+    x = np.random.default_rng(5).standard_normal(500).cumsum()
+    m, tau = np.array([8, 16, 100]), np.array([8.0, 16.0, 75.0])
+    with pytest.raises(DataError, match="tau_s"):
+        intervals("theoh", x, m, np.ones(3), m, tau0_s=1.0, ci=0.683, convention="exact")
+    both = intervals("theoh", x, m, np.ones(3), 500 - 2 * m, tau0_s=1.0, ci=0.683, convention="exact", tau_s=tau)
+    allan = intervals("oadev", x, m[:2], np.ones(2), 500 - 2 * m[:2], tau0_s=1.0, ci=0.683, convention="exact")
+    np.testing.assert_allclose(both.edf[:2], allan.edf)
+    assert both.edf[2] > 0.0
+
+
+def test_gaps_widen_the_interval():
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal(1000).cumsum()
+    holed = np.where(rng.random(1000) < 0.3, np.nan, x)
+    one = np.array([4])
+    whole = intervals("oadev", x, one, np.ones(1), np.array([992]), tau0_s=1.0, ci=0.683, convention="exact")
+    gapped = intervals("oadev", holed, one, np.ones(1), np.array([340]), tau0_s=1.0, ci=0.683, convention="exact")
+    assert gapped.hi[0] - gapped.lo[0] > whole.hi[0] - whole.lo[0]
+
+
+# --- coverage ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alpha", [2, 1, 0, -1, -2])
+def test_oadev_intervals_cover_the_true_deviation_as_often_as_they_say(alpha):
+    # 200 records: 3.3 points standard error at 68.3 %; a seeded draw, so three of them are a firm bound. The full table,
+    # within 2 points, is tests/benchmark/bench_coverage.py.
+    records, points, m = 200, 256, np.array([1, 8, 32])
+    true = np.sqrt(model_variance("oadev", alpha, m, 1.0) / innovation_variance(1.0, alpha, 1.0))
+    hits = np.zeros(m.size)
+    for x in power_law_phase(alpha, points, np.random.default_rng(20 + alpha), rows=records):
+        dev = np.array([np.sqrt(np.mean((x[2 * k :] - 2 * x[k:-k] + x[: -2 * k]) ** 2) / 2) / k for k in m])
+        found = intervals("oadev", x, m, dev, points - 2 * m, tau0_s=1.0, ci=0.683, convention="exact")
+        hits += (found.lo <= true) & (true <= found.hi)
+    np.testing.assert_allclose(hits / records, 0.683, rtol=0, atol=0.10)

@@ -53,12 +53,11 @@ def chi2_quantile(p: ArrayLike, degrees: ArrayLike) -> Floats:
         error = _lower_gamma(x, shape) - prob
         low, high = np.where(error < 0.0, x, low), np.where(error > 0.0, x, high)
         step = error / np.maximum(np.exp(_log_density(x, shape)), _TINY)
-        new = x - step
+        done = np.abs(step) <= 1e-13 * x
+        new = np.where(done, x, x - step)
         middle = np.where(np.isfinite(high), 0.5 * (low + high), 2.0 * x)
-        new = np.where((new > low) & (new < high), new, middle)
-        done = np.abs(new - x) <= 1e-13 * new
-        x = new
-        if np.all(done | (error == 0.0)):
+        x = np.where(done | ((new > low) & (new < high)), new, middle)
+        if np.all(done):
             break
     return np.asarray(2.0 * x)
 

@@ -8,15 +8,18 @@ noise type it rests on, or NaN and a reason in words. The convention is part of 
   estimates rounded to the nearest integer.
 
 The interval is for the deviation that the statistic estimates: with dev^2 = s^2 and edf degrees of freedom,
-edf s^2 / (bias sigma^2) is taken as chi-squared. `bias` is E(s^2)/sigma^2, 1 for the unbiased ones; totals and Theo1 are
+edf s^2 / (bias sigma^2) is taken as chi-squared; under "exact" with few degrees of freedom and no gaps, as what
+it is, the weighted sum of squares of `gaussian_form`. `bias` is E(s^2)/sigma^2, 1 for the unbiased ones; totals and Theo1 are
 divided by it before their interval is formed. Definitions, sources and measured coverage: CONFIDENCE.md.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +27,12 @@ from numpy.typing import NDArray
 from timesync.errors import DataError
 from timesync.stability.averaged_phase import averaged_phase_edf
 from timesync.stability.chisquare import chi2_quantile
-from timesync.stability.edf import difference_edf
+from timesync.stability.edf import difference_edf, difference_weights
+from timesync.stability.gaussian_form import form_quantile
 from timesync.stability.noise import identify
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from timesync.stability.powerlaw import ALPHAS, NOISE_NAMES
+from timesync.stability.published import published
+from timesync.stability.quadratic import quadratic_bias, quadratic_edf, quadratic_weights
 
 __all__ = ["CONVENTIONS", "Intervals", "chi2_interval", "intervals"]
 
@@ -36,6 +40,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CONVENTIONS = ("exact", "stable32")
+# Degrees of freedom below which chi-squared is not good enough, by alpha; more under flicker PM, and for the forms under
+# white PM too, where they are made up of a few large and very many small squares.
+_FEW_DIFFERENCES = dict.fromkeys(ALPHAS, 12.0) | {1: 60.0}
+_FEW_FORM = _FEW_DIFFERENCES | {2: 200.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,58 +67,177 @@ class Intervals:
     convention: str
 
 
+_Ground: TypeAlias = Callable[[int, int, int, int], tuple[float, float]]
+"""(alpha, m, terms, points) to (edf, bias)."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """How a statistic is built: a mean square of differences of this order, overlapped or not, modified or not."""
+    """How one statistic gets its degrees of freedom and bias under each convention, and the noise it can stand.
+
+    order: of the differences that decide which noise it converges for. scaled: edf is of a record without gaps.
+    weights: (alpha, m, terms, points) to the eigenvalues behind the exact edf, used where
+    there are fewer than `few` degrees of freedom, by alpha.
+    """
 
     order: int
-    overlapped: bool = True
-    modified: bool = False
+    exact: _Ground
+    stable32: _Ground
+    scaled: bool
+    weights: Callable[[int, int, int, int], tuple[float, ...]]
+    few: dict[int, float]
 
 
-_DIFFERENCES = {
-    "adev": _Family(2, overlapped=False),
-    "oadev": _Family(2),
-    "mdev": _Family(2, modified=True),
-    "tdev": _Family(2, modified=True),
-    "hdev": _Family(3, overlapped=False),
-    "ohdev": _Family(3),
-    "tierms": _Family(1),
+def _differences(order: int, *, overlapped: bool = True, modified: bool = False) -> _Family:
+    """A mean square of differences."""
+
+    def exact(alpha: int, m: int, terms: int, points: int) -> tuple[float, float]:
+        del points
+        return difference_edf(alpha, order, m, terms, 1 if overlapped else m, summed=modified), 1.0
+
+    def stable32(alpha: int, m: int, terms: int, points: int) -> tuple[float, float]:
+        del terms
+        return averaged_phase_edf(alpha, order, m, points, overlapped=overlapped, modified=modified), 1.0
+
+    def weights(alpha: int, m: int, terms: int, points: int) -> tuple[float, ...]:
+        del points
+        return difference_weights(alpha, order, m, terms, 1 if overlapped else m, summed=modified)
+
+    return _Family(order, exact, stable32, scaled=False, weights=weights, few=_FEW_DIFFERENCES)
+
+
+def _form(name: str, order: int = 2) -> _Family:
+    """A quadratic form; Stable32's convention has published fits for it where there are any."""
+
+    def exact(alpha: int, m: int, terms: int, points: int) -> tuple[float, float]:
+        del terms
+        return quadratic_edf(name, alpha, m, points), quadratic_bias(name, alpha, m, points)
+
+    def stable32(alpha: int, m: int, terms: int, points: int) -> tuple[float, float]:
+        del terms
+        return published(name, alpha, m, points)
+
+    def weights(alpha: int, m: int, terms: int, points: int) -> tuple[float, ...]:
+        del terms
+        return quadratic_weights(name, alpha, m, points)
+
+    return _Family(order, exact, exact if name == "pdev" else stable32, scaled=True, weights=weights, few=_FEW_FORM)
+
+
+_FAMILIES = {
+    "adev": _differences(2, overlapped=False),
+    "oadev": _differences(2),
+    "mdev": _differences(2, modified=True),
+    "tdev": _differences(2, modified=True),
+    "hdev": _differences(3, overlapped=False),
+    "ohdev": _differences(3),
+    "tierms": _differences(1),
+    "totdev": _form("totdev"),
+    "mtotdev": _form("mtotdev"),
+    "ttotdev": _form("mtotdev"),
+    "htotdev": _form("htotdev", 3),
+    "theo1": _form("theo1"),
+    "theobr": _form("theobr"),
+    "pdev": _form("pdev"),
 }
 
 
 def intervals(
-    statistic: str, x: Floats, m: Ints, dev: Floats, n: Ints, *, tau0_s: float, ci: float, convention: str
+    statistic: str,
+    x: Floats,
+    m: Ints,
+    dev: Floats,
+    n: Ints,
+    *,
+    tau0_s: float,
+    ci: float,
+    convention: str,
+    tau_s: Floats | None = None,
 ) -> Intervals:
     """Confidence intervals for the deviations `dev` of `statistic` at averaging factors `m`.
 
     x: the phase (s, NaN where missing, regular grid of tau0_s) the deviations were computed from. n: terms that went
-    into each. ci: probability covered, two-sided, equal tails, in (0, 1). All arrays have the length of m.
+    into each. ci: probability covered, two-sided, equal tails, in (0, 1). tau_s: averaging times; only "theoh" asks for
+    them, to tell its Allan part (tau = m tau0) from its Theo part (tau = 0.75 m tau0). `dev` is taken as the plain
+    statistic, not corrected for bias. All arrays have the length of m.
     Raises DataError for an unknown statistic or convention, arrays of unequal length, or ci out of range.
     """
-    if statistic not in _DIFFERENCES:
-        raise DataError(f"no intervals for {statistic!r}; known are {', '.join(sorted(_DIFFERENCES))}")
+    _check(statistic, convention, ci, tau0_s, {"m": m, "dev": dev, "n": n, "tau_s": m if tau_s is None else tau_s})
+    parts = [statistic] * len(m)
+    if statistic == "theoh":
+        if tau_s is None:
+            raise DataError("theoh: tau_s is needed to tell its Allan part from its Theo part")
+        parts = ["oadev" if t > 0.9 * k * tau0_s else "theobr" for t, k in zip(tau_s, m, strict=True)]
+    order = max(2, _FAMILIES[parts[0]].order) if parts else 2
+    # Theo1 sees tau = 0.75 m; so does its noise
+    seen = np.array(
+        [round(0.75 * k) if "theo" in part else k for part, k in zip(parts, m, strict=True)], dtype=np.int64
+    )
+    identity = identify(x, seen, order=order, rule=_RULES[convention])
+    present = float(np.count_nonzero(~np.isnan(x)))
+    edf, bias = np.full(len(m), np.nan), np.ones(len(m))
+    reason = list(identity.reason)
+    for i, part in enumerate(parts):
+        if not (math.isfinite(dev[i]) and n[i] > 0):
+            reason[i] = "no deviation at this averaging factor"
+        if not reason[i]:
+            facts = (int(identity.alpha[i]), int(m[i]), int(n[i]))
+            edf[i], bias[i], reason[i] = _degrees(part, convention, *facts, x.size, present)
+    plain = dev / np.sqrt(bias)
+    lo, hi = chi2_interval(plain, edf, ci)
+    if convention == "exact" and present == x.size:
+        for i, part in enumerate(parts):
+            if not edf[i] < _FAMILIES[part].few.get(int(np.nan_to_num(identity.alpha[i])), 0.0):
+                continue
+            weights = _FAMILIES[part].weights(int(identity.alpha[i]), int(m[i]), int(n[i]), x.size)
+            below, above = _tails(weights, 0.5 * (1.0 - ci))
+            lo[i], hi[i] = plain[i] / math.sqrt(above), plain[i] / math.sqrt(below)
+    return Intervals(lo, hi, edf, identity.alpha, bias, tuple(reason), identity.method, ci, convention)
+
+
+def _check(statistic: str, convention: str, ci: float, tau0_s: float, arrays: dict[str, Floats | Ints]) -> None:
+    if statistic not in _FAMILIES and statistic != "theoh":
+        raise DataError(f"no intervals for {statistic!r}; known are {', '.join(sorted([*_FAMILIES, 'theoh']))}")
     if convention not in CONVENTIONS:
         raise DataError(f"convention {convention!r} is not one of {', '.join(CONVENTIONS)}")
     if not 0.0 < ci < 1.0:
         raise DataError(f"ci is {ci}; a probability between 0 and 1 is needed")
-    if not len(m) == len(dev) == len(n):
-        raise DataError(f"m, dev and n have {len(m)}, {len(dev)} and {len(n)} entries; they must match")
+    if len({len(values) for values in arrays.values()}) > 1:
+        sizes = ", ".join(f"{name} {len(values)}" for name, values in arrays.items())
+        raise DataError(f"the arrays differ in length: {sizes}")
     if not tau0_s > 0.0:
         raise DataError(f"tau0_s is {tau0_s}; it must be positive")
-    family = _DIFFERENCES[statistic]
-    identity = identify(x, m, order=max(2, family.order), rule=_RULES[convention])
-    edf, bias = np.full(len(m), np.nan), np.ones(len(m))
-    reason = list(identity.reason)
-    for i, factor in enumerate(m):
-        if reason[i]:
-            continue
-        if not (math.isfinite(dev[i]) and n[i] > 0):
-            reason[i] = "no deviation at this averaging factor"
-            continue
-        edf[i], reason[i] = _EDF[convention](family, int(identity.alpha[i]), int(factor), int(n[i]), x.size)
-    lo, hi = chi2_interval(dev / np.sqrt(bias), edf, ci)
-    return Intervals(lo, hi, edf, identity.alpha, bias, tuple(reason), identity.method, ci, convention)
+
+
+def _degrees(
+    part: str, convention: str, alpha: int, m: int, terms: int, points: int, present: float
+) -> tuple[float, float, str]:
+    """Degrees of freedom, bias, and the reason where there are none.
+
+    Quadratic forms are worked out for the whole record and scaled by the share of its points that is there.
+    """
+    family = _FAMILIES[part]
+    if alpha + 2 * family.order <= 1:
+        why = f"no variance to bound: differences of order {family.order} diverge under {NOISE_NAMES[alpha]}"
+        return math.nan, 1.0, why
+    try:
+        edf, bias = (family.exact if convention == "exact" else family.stable32)(alpha, m, terms, points)
+    except KeyError:
+        return math.nan, 1.0, f"no published degrees of freedom under {NOISE_NAMES[alpha]}"
+    except ValueError as error:
+        return math.nan, 1.0, str(error)
+    if family.scaled:
+        edf *= present / points
+    if not edf > 0.0:
+        return math.nan, 1.0, f"the published fit for {NOISE_NAMES[alpha]} does not reach this averaging factor"
+    return edf, bias, ""
+
+
+@lru_cache(maxsize=4096)
+def _tails(weights: tuple[float, ...], tail: float) -> tuple[float, float]:
+    """The quantiles that leave `tail` below and above."""
+    values = np.array(weights)
+    return form_quantile(tail, values), form_quantile(1.0 - tail, values)
 
 
 def chi2_interval(dev: Floats, edf: Floats, ci: float) -> tuple[Floats, Floats]:
@@ -127,27 +254,4 @@ def chi2_interval(dev: Floats, edf: Floats, ci: float) -> tuple[Floats, Floats]:
     return lo, hi
 
 
-def _sampled(family: _Family, alpha: int, m: int, terms: int, points: int) -> tuple[float, str]:
-    """Degrees of freedom of sampled phase from the terms that are there."""
-    del points
-    if alpha + 2 * family.order <= 1:
-        return math.nan, _diverges(family.order, alpha)
-    stride = 1 if family.overlapped else m
-    return difference_edf(alpha, family.order, m, terms, stride, summed=family.modified), ""
-
-
-def _averaged(family: _Family, alpha: int, m: int, terms: int, points: int) -> tuple[float, str]:
-    """Degrees of freedom as Stable32 has them, from the number of points."""
-    del terms
-    if alpha + 2 * family.order <= 1:
-        return math.nan, _diverges(family.order, alpha)
-    edf = averaged_phase_edf(alpha, family.order, m, points, overlapped=family.overlapped, modified=family.modified)
-    return edf, ""
-
-
-def _diverges(order: int, alpha: int) -> str:
-    return f"a difference of order {order} has no variance under noise of alpha {alpha}: there is nothing to bound"
-
-
 _RULES = {"exact": "model", "stable32": "published"}
-_EDF: dict[str, Callable[[_Family, int, int, int, int], tuple[float, str]]] = {"exact": _sampled, "stable32": _averaged}

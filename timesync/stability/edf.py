@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from timesync.stability.powerlaw import difference_covariance
 
-__all__ = ["difference_edf", "lag_grid"]
+__all__ = ["difference_edf", "difference_weights", "lag_grid"]
 
 Floats = NDArray[np.float64]
 
@@ -83,3 +83,33 @@ def difference_edf(alpha: int, order: int, m: int, terms: int, stride: int, *, s
     correlation = covariance / covariance[0]
     taper = 1.0 - lags / (stride * terms)
     return float(terms / np.sum(weights * taper * correlation**2))
+
+
+_POSITIONS = 160  # of the estimator's terms, evenly spread, at which its covariance is taken for its eigenvalues
+
+
+@lru_cache(maxsize=1024)
+def difference_weights(alpha: int, order: int, m: int, terms: int, stride: int, *, summed: bool) -> tuple[float, ...]:
+    """Eigenvalues (summing to 1) of the same mean square: it is distributed as sum of weight * chi2_1, times its mean.
+
+    Exact up to 160 terms. More are taken in 160 cells, each as the mean of its terms; what the terms of a cell have of
+    their own (flicker and white PM) is nearly constant in the sum, and is spread over as many equal weights.
+    """
+    width = -(-terms // _POSITIONS)
+    count = terms // width
+    places = np.rint((np.arange(count) + 0.5) * terms / count - 0.5) * stride
+    lags = np.abs(np.subtract.outer(places, places))
+    distinct, where = np.unique(lags, return_inverse=True)
+    covariance = difference_covariance(distinct, alpha, order, m, summed=summed)[where].reshape(lags.shape)
+    variance = float(covariance[0, 0])
+    own = 0.0
+    if width > 1:
+        inside = np.arange(min(width, 4096), dtype=float)
+        taper = 2.0 * (1.0 - inside / inside.size)
+        taper[0] = 1.0
+        within = difference_covariance(inside * (width / inside.size) * stride, alpha, order, m, summed=summed)
+        np.fill_diagonal(covariance, float(taper @ within) / inside.size)
+        own = variance - float(covariance[0, 0])
+    values = np.maximum(np.linalg.eigvalsh(covariance), 0.0)
+    values = np.concatenate((values, np.full(count, own))) if own > 0.0 else values
+    return tuple((values / values.sum()).tolist())

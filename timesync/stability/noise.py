@@ -3,12 +3,16 @@
 Rule: the published estimators, each within its range, and a result that says which one spoke. Lag-1 autocorrelation of
 the decimated, detrended phase where 30 or more points remain; below that the B1 ratio (standard over Allan variance);
 for either, R(n) (modified over plain Allan variance) tells white from flicker PM at m > 1, where decimation has aliased
-the one into the other; below ten points what the next shorter averaging factor said, marked as carried.
+the one into the other; below ten points what a shorter averaging factor said, marked as carried.
 
 The published rule rounds the lag-1 estimate to the nearest integer. It is derived for fractionally integrated noise,
-which averaged noise (m > 1) is not: averages of flicker FM give -1.45 and are called random walk half the time. So the
-decision is made, under the rule "model", at the midpoint between the values that the noise model gives at this m and
-this many points, detrending included; the rule "published" rounds, as Stable32 does.
+which averaged noise (m > 1) is not: averages of flicker FM give -1.45 and are called random walk half the time. So, under
+the rule "model", the decision is made at the midpoint between the values that the noise model gives at this m and this
+many points, detrending included. And where fewer than 128 points remain, the noise found at half the averaging factor
+stands unless the statistic leaves the range that it explains (a lag-1 autocorrelation within two standard errors, a
+ratio not beyond its neighbour's expected value): ten points cannot tell white from flicker, and an interval computed for
+the wrong one of them is wrong by more than its width. The averaging factors asked for together do not matter: the
+ladder of halves is the record's own. The rule "published" rounds and takes the nearest, as Stable32 does.
 
 Sources: W. J. Riley and C. A. Greenhall, "Power law noise identification using the lag 1 autocorrelation", 18th EFTF,
 2004; NIST SP 1065, 5.5 (lag 1, B1, R(n)); D. A. Howe et al., "Enhancements to GPS operations and clock evaluations using
@@ -22,11 +26,15 @@ import itertools
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from timesync.stability.powerlaw import difference_covariance, generalised_autocovariance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Lag1", "NoiseIdentity", "b1_expected", "identify", "lag1"]
 
@@ -34,7 +42,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LAG1_POINTS = 30  # Riley and Greenhall: fewer points make the lag-1 autocorrelation too uncertain
-B1_POINTS = 10
+B1_POINTS = 10  # fewer say nothing
+LADDER_POINTS = 128  # fewer leave room for inertia
 _LARGE_N = 200  # more points: detrending no longer moves the expected value
 _LARGE_M = 64  # averages over more samples behave as averages of a continuous process
 _RATIO_TERMS = 1 << 15
@@ -63,35 +72,70 @@ def identify(x: Floats, m: Ints, *, order: int = 2, rule: str = "model") -> Nois
     order: 2 for the Allan family (alpha from +2 to -2), 3 for the Hadamard family (to -4). rule: "model" or
     "published", see above.
     """
-    decide = _DECISIONS[rule]
     factors = np.asarray(m, dtype=np.int64)
-    alpha = np.full(factors.size, np.nan)
-    estimate = np.full(factors.size, np.nan)
-    method, reason = ["none"] * factors.size, [""] * factors.size
+    first = max(1, x.size // LADDER_POINTS)
+    rungs = [first << k for k in range(max(1, x.size // first).bit_length())]
+    judge = _Judge(x, order, keep=rule == "model")
+    decide = _DECISIONS[rule]
+    verdicts: dict[int, _Verdict] = {}
     latest = math.nan
-    ratio = _PhaseRatio(x)
-    for i in np.argsort(factors, kind="stable"):
-        factor = int(factors[i])
-        points = x[::factor]
+    ladder: list[tuple[int, float]] = []
+    for rung in rungs:
+        if not factors.size or rung >= int(factors.max()):
+            break
+        latest = judge.verdict(rung, latest if rung > first else math.nan, decide).alpha
+        ladder.append((rung, latest))
+    for factor in sorted({int(k) for k in factors}):
+        before = [alpha for rung, alpha in ladder if rung < factor]
+        verdicts[factor] = judge.verdict(factor, before[-1] if before else math.nan, decide)
+    found = [verdicts[int(k)] for k in factors]
+    return NoiseIdentity(
+        factors,
+        np.array([v.alpha for v in found]),
+        np.array([v.estimate for v in found]),
+        tuple(v.method for v in found),
+        tuple(v.reason for v in found),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """The noise at one averaging factor, with its ground."""
+
+    alpha: float
+    estimate: float
+    method: str
+    reason: str = ""
+
+
+class _Judge:
+    """Decides one averaging factor after another on one record; `keep` is the inertia of the rule "model"."""
+
+    def __init__(self, x: Floats, order: int, *, keep: bool) -> None:
+        self._x, self._order, self._keep = x, order, keep
+        self._ratio = _PhaseRatio(x)
+
+    def verdict(self, m: int, before: float, decide: Callable[[Lag1, int, int], float]) -> _Verdict:
+        """The noise at m, given what was found at a shorter averaging factor (NaN: nothing)."""
+        points = self._x[::m]
         present = int(np.count_nonzero(~np.isnan(points)))
-        found = math.nan
+        keep = before if self._keep else math.nan
+        found, estimate, method = math.nan, math.nan, "none"
         if present >= LAG1_POINTS:
-            statistic = lag1(points, most_differences=order)
-            estimate[i] = statistic.alpha
-            found, method[i] = decide(statistic, factor, order), "lag1"
+            statistic = lag1(points, most_differences=self._order)
+            estimate, method = statistic.alpha, "lag1"
+            found = before if _still(statistic, m, keep) else decide(statistic, m, self._order)
         elif present >= B1_POINTS:
-            found, method[i] = _by_b1(points, order), "b1"
-        if found >= 1.0 and factor > 1:
-            found, method[i] = ratio.white_or_flicker(factor), method[i] + "+rn"
+            found, method = _by_b1(points, self._order, keep), "b1"
+        if found >= 1.0 and m > 1:
+            found, method = self._ratio.white_or_flicker(m, keep if present < LAG1_POINTS else math.nan), method + "+rn"
         if math.isfinite(found):
-            latest = float(np.clip(found, FLOOR[order], 2))
-            alpha[i] = latest
-        elif math.isfinite(latest):
-            alpha[i], method[i] = latest, "carried"
-        else:
-            method[i] = "none"
-            reason[i] = f"noise not identified: {present} usable points at this averaging factor"
-    return NoiseIdentity(factors, alpha, estimate, tuple(method), tuple(reason))
+            return _Verdict(float(np.clip(found, FLOOR[self._order], 2)), estimate, method)
+        if math.isfinite(before):
+            return _Verdict(before, estimate, "carried")
+        return _Verdict(
+            math.nan, estimate, "none", f"noise not identified: {present} usable points at this averaging factor"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +169,16 @@ def lag1(points: Floats, *, most_differences: int = 2) -> Lag1:
             return Lag1(delta, d, n)
         z = np.diff(z)
     raise AssertionError("the loop always returns")
+
+
+def _still(statistic: Lag1, m: int, before: float) -> bool:
+    """Whether the noise found before explains the lag-1 autocorrelation, within two standard errors of about n^-1/2."""
+    if not (math.isfinite(before) and math.isfinite(statistic.delta)):
+        return False
+    n = statistic.points
+    expected = _expected_delta(int(before), statistic.differences, min(m, _LARGE_M), min(n, _LARGE_N))
+    r1, r1_expected = (delta / (1.0 - delta) for delta in (statistic.delta, expected))
+    return abs(r1 - r1_expected) <= 2.0 / math.sqrt(n)
 
 
 def _rounded(statistic: Lag1, m: int, order: int) -> float:
@@ -212,19 +266,25 @@ def b1_expected(n: int, mu: int) -> float:
     return n * (1.0 - float(n) ** mu) / (2.0 * (n - 1) * (1.0 - 2.0**mu))
 
 
-def _by_b1(points: Floats, order: int) -> float:
+def _by_b1(points: Floats, order: int, before: float) -> float:
     """alpha from the B1 ratio of the averages; for the Hadamard family, of their differences where those diverge."""
     y = np.diff(points)
-    found = _b1_mu(y)
+    found = _b1_mu(y, _MU.get(before))
     if found == 1 and order == 3:
         # alpha <= -2: one more difference of the frequency brings flicker walk and random run into the table's range
-        deeper = _b1_mu(np.diff(y))
+        deeper = _b1_mu(np.diff(y), _MU.get(before + 2.0))
         return -2.0 if deeper is None else -2.0 - max(deeper + 1, 0)
     return math.nan if found is None else {-2: 2.0, -1: 0.0, 0: -1.0, 1: -2.0}[found]
 
 
-def _b1_mu(y: Floats) -> int | None:
-    """The mu (-2, -1, 0, 1) whose expected B1 lies nearest, boundaries at geometric means (SP 1065, 5.5.5)."""
+_MU = {2.0: -2, 1.0: -2, 0.0: -1, -1.0: 0, -2.0: 1, -3.0: 1, -4.0: 1}  # tau^mu of the Allan variance, by alpha
+
+
+def _b1_mu(y: Floats, before: int | None) -> int | None:
+    """The mu (-2, -1, 0, 1) whose expected B1 lies nearest, boundaries at geometric means (SP 1065, 5.5.5).
+
+    The mu found before stands while the ratio lies between the expected values of its neighbours.
+    """
     here = y[~np.isnan(y)]
     pairs = np.diff(y)
     pairs = pairs[~np.isnan(pairs)]
@@ -234,8 +294,13 @@ def _b1_mu(y: Floats) -> int | None:
     if allan <= 0.0:
         return None
     ratio = float(np.var(here, ddof=1)) / allan
-    expected = [b1_expected(here.size, mu) for mu in (-2, -1, 0, 1)]
-    for mu, (low, high) in zip((-2, -1, 0), itertools.pairwise(expected), strict=True):
+    known = (-2, -1, 0, 1)
+    expected = [b1_expected(here.size, mu) for mu in known]
+    if before is not None:
+        i = known.index(before)
+        if (i == 0 or ratio >= expected[i - 1]) and (i == 3 or ratio <= expected[i + 1]):
+            return before
+    for mu, (low, high) in zip(known, itertools.pairwise(expected), strict=False):
         if ratio < math.sqrt(low * high):
             return mu
     return 1
@@ -248,12 +313,17 @@ class _PhaseRatio:
         self._x = x
         self._sums: tuple[Floats, Ints] | None = None
 
-    def white_or_flicker(self, m: int) -> float:
-        """2 or 1: the noise whose R at this m lies nearest on a logarithmic scale; NaN without terms."""
+    def white_or_flicker(self, m: int, before: float) -> float:
+        """2 or 1: the noise whose R at this m lies nearest on a logarithmic scale; NaN without terms.
+
+        What was found before stands until R passes what the other noise would give.
+        """
         modified, plain = self._modified(m), self._plain(m)
         if not (modified > 0.0 and plain > 0.0):
             return math.nan
-        return 2.0 if modified / plain < _ratio_boundary(m) else 1.0
+        white, flicker = _expected_ratio(2, m), _expected_ratio(1, m)
+        boundary = {2.0: flicker, 1.0: white}.get(before, math.sqrt(white * flicker))
+        return 2.0 if modified / plain < boundary else 1.0
 
     def _plain(self, m: int) -> float:
         x = self._x
@@ -278,11 +348,8 @@ class _PhaseRatio:
 
 
 @lru_cache(maxsize=1024)
-def _ratio_boundary(m: int) -> float:
-    """Geometric mean of the R(m) that white PM (1/m) and flicker PM give in the sampled model."""
+def _expected_ratio(alpha: int, m: int) -> float:
+    """R(m), the modified over the plain Allan variance, in the sampled model: 1/m for white PM."""
     zero = np.zeros(1)
-    product = 1.0
-    for alpha in (2, 1):
-        modified = difference_covariance(zero, alpha, 2, m, summed=True)[0]
-        product *= float(modified / difference_covariance(zero, alpha, 2, m, summed=False)[0])
-    return math.sqrt(product)
+    modified = difference_covariance(zero, alpha, 2, m, summed=True)[0]
+    return float(modified / difference_covariance(zero, alpha, 2, m, summed=False)[0])
