@@ -128,7 +128,7 @@ def test_live_lane_overtakes_a_long_backlog_and_both_arrive_whole(home: Home) ->
     assert numbers(spool, "one", Lane.LIVE, 10) == [100]
     assert numbers(spool, "one", Lane.BACKLOG, 10) == list(range(10))
     assert spool.status().sinks["one"].backlog == 90
-    assert everything(spool, "one") == list(range(10, 100))
+    assert everything(spool, "one") == [*range(10, 100), 100]  # the last again: a successor must be written last
 
 
 def test_backlog_survives_a_restart(home: Home) -> None:
@@ -138,7 +138,7 @@ def test_backlog_survives_a_restart(home: Home) -> None:
     spool.append([record(100)])
     assert numbers(spool, "one", Lane.LIVE, 10) == [100]
     spool.close()
-    assert everything(home.open(), "one") == list(range(100))
+    assert everything(home.open(), "one") == [*range(100), 100]
 
 
 def test_delivered_files_are_removed(home: Home) -> None:
@@ -194,3 +194,17 @@ def test_value_that_cannot_be_written_down_is_refused_by_name_and_not_turned_int
     (refused,) = spool.refused()
     assert refused.sink == "spool"
     assert spool.status().refused == 1
+
+
+def test_later_record_of_a_row_is_written_last_though_it_overtook_the_earlier_one(home: Home) -> None:
+    spool = home.open()
+    spool.append([record(number) for number in range(99)])
+    spool.append([Record("time_error", 99, {"target": "a"}, {"number": 99, "no_claim": "reference_stale"})])
+    assert numbers(spool, "one", Lane.LIVE, 10) == []
+    spool.append([Record("time_error", 99, {"target": "a"}, {"number": 99, "time_error_s": 1e-6})])
+    rows: dict[int, Record] = {}
+    for lane in (Lane.LIVE, Lane.BACKLOG):
+        while (batch := spool.read("one", lane, 10)) is not None:
+            rows.update({each.at_ns: each for each in batch.records})
+            spool.settle(batch)
+    assert rows[99].fields == {"number": 99, "time_error_s": 1e-6}

@@ -2,7 +2,9 @@
 
 Rule: every id from the oldest kept to the newest is either delivered or in exactly one span. A record is handed over in
 the order of its id within a lane. After an outage the live lane jumps to the present and what it leaves behind becomes
-backlog, so that a dashboard shows now while history fills. Pure: ids in, spans out.
+backlog, so that a dashboard shows now while history fills. A later record of the same row must win: so the backlog, when
+it has reached the place where the live lane began, repeats what followed there (the echo) before it ends. Pure: ids in,
+spans out.
 """
 
 from __future__ import annotations
@@ -14,7 +16,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Lane", "Lanes", "Span", "advance", "lowest", "merged", "pending_spans", "raise_floor", "split"]
+__all__ = [
+    "ECHO",
+    "Lane",
+    "Lanes",
+    "Span",
+    "advance",
+    "lowest",
+    "merged",
+    "pending_spans",
+    "raise_floor",
+    "reach",
+    "split",
+]
+
+
+ECHO = 2 << 32
+"""How far the backlog repeats the live lane, in ids: to somewhere in the next file but one, some thousands of records."""
 
 
 class Lane(StrEnum):
@@ -26,7 +44,7 @@ class Lane(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """Ids from `low` up to, not including, `high`."""
+    """Ids from `low` up to, not including, `high`. A backlog's span whose low has passed its high is in its echo."""
 
     low: int
     high: int
@@ -54,7 +72,19 @@ def advance(lanes: Lanes, lane: Lane, low: int, beyond: int) -> Lanes:
     """
     if lane is Lane.LIVE and low >= lanes.live:
         return replace(lanes, live=max(lanes.live, beyond))
-    return replace(lanes, backlog=tuple(_without(lanes.backlog, Span(low, beyond))))
+    if lane is Lane.LIVE:
+        return replace(lanes, backlog=tuple(_without(lanes.backlog, Span(low, beyond))))
+    if not lanes.backlog or beyond < lanes.backlog[0].low:
+        return lanes
+    first = Span(beyond, lanes.backlog[0].high)
+    rest = lanes.backlog[1:]
+    return replace(lanes, backlog=rest if beyond >= reach(replace(lanes, backlog=(first, *rest))) else (first, *rest))
+
+
+def reach(lanes: Lanes) -> int:
+    """Where reading the first span of the backlog ends: past its high comes the echo, up to what is to be delivered anyway."""
+    following = lanes.backlog[1].low if len(lanes.backlog) > 1 else lanes.live
+    return min(lanes.backlog[0].high + ECHO, following)
 
 
 def raise_floor(lanes: Lanes, floor: int) -> Lanes:
@@ -69,9 +99,8 @@ def lowest(lanes: Lanes) -> int:
 
 
 def pending_spans(lanes: Lanes, present: int) -> tuple[Span, ...]:
-    """Everything undelivered below `present` (the next id)."""
-    live = (Span(lanes.live, present),) if lanes.live < present else ()
-    return (*lanes.backlog, *live)
+    """Everything undelivered below `present` (the next id); an echo has been delivered and does not count."""
+    return tuple(span for span in (*lanes.backlog, Span(lanes.live, present)) if span.low < span.high)
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:

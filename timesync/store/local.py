@@ -124,7 +124,7 @@ class History:
             self._connection.executemany(_POINT, points)
             self._connection.executemany(_DETAIL, details)
             execute("COMMIT")
-        except (sqlite3.Error, OverflowError):
+        except sqlite3.Error:
             self._series.clear()  # their rows went with the transaction
             self._shapes.clear()
             if self._connection.in_transaction:
@@ -133,6 +133,8 @@ class History:
         return refusals
 
     def _placed(self, record: Record) -> tuple[int, int, bytes]:
+        if not -_END_OF_TIME_NS < record.at_ns < _END_OF_TIME_NS:
+            raise TypeError(f"the instant {record.at_ns} does not fit 64 bits")
         tags = orjson.dumps(dict(record.tags), option=orjson.OPT_SORT_KEYS)
         series = self._series.get((record.measurement, tags))
         if series is None:
@@ -268,7 +270,8 @@ class History:
 
     def _ask(self, sql: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
         try:
-            yield from self._connection.execute(sql, values)
+            for row in self._connection.execute(sql, values):  # noqa: UP028 - yield from would close a cursor whose file is closed
+                yield row
         except sqlite3.Error as error:
             raise StoreError(f"the history {self.path} cannot be read: {error}") from error
 

@@ -314,7 +314,7 @@ class Spool:
         if lane is Lane.LIVE:
             low, high = state.live, present
         elif state.backlog:
-            low, high = state.backlog[0].low, state.backlog[0].high
+            low, high = state.backlog[0].low, lane_rules.reach(state)
         else:
             return None
         if low >= high:
