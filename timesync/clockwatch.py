@@ -10,6 +10,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from timesync.quick import quick
+
 __all__ = ["ClockChange", "ClockReading", "ClockWatch", "read_clocks"]
 
 # A reading interrupted for longer than this between two clocks is taken again.
@@ -19,6 +21,7 @@ STEP_NS = 10_000
 SLEEP_NS = 10_000_000
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ClockReading:
     """The three clocks at one moment, ns; `gap_ns` is how long reading them took at most."""

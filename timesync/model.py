@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from timesync.quick import quick
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -41,6 +43,7 @@ class Timestamping(StrEnum):
     USER = "user"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
     """What the server says of itself. Kept as claims; none of it enters the bound of its own measurement."""
@@ -56,6 +59,7 @@ class ServerFacts:
     reference_time_ns: int | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """One completed two-way exchange: the four timestamps and how they were taken.
@@ -94,6 +98,7 @@ class Missed:
     facts: ServerFacts | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ClockOffset:
     """Target minus probe at `at_ns` (the middle of the exchange on the probe's clock).
@@ -125,6 +130,7 @@ class ClockOffset:
 Outcome = Exchange | ClockOffset | Missed
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TimeError:
     """Target minus UTC(k), with its bound and standard uncertainty; or an offset and the reason why there is no claim.
@@ -164,6 +170,7 @@ class Event:
     evidence: Mapping[str, FieldValue] = field(default_factory=dict)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Record:
     """What is stored and handed on: one row of one measurement. An absent field is absent, never null.

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from timesync.errors import WireError
 from timesync.model import ServerFacts, Timestamping
+from timesync.quick import quick
 from timesync.reasons import Reason
 from timesync.timescale import ntp_to_unix_ns, precision_to_s, short_to_s
 from timesync.wire.ntp import (
@@ -83,6 +84,7 @@ class Stamp:
     kind: Timestamping
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Measured(Generic[Token]):
     """A complete exchange. `token` is what the caller gave with the request that began it."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from timesync.model import ClockOffset, TimeError
+from timesync.quick import quick
 from timesync.reasons import Reason
 from timesync.uncertainty import PHI, SQRT3, TypeA, bound_of, standard_uncertainty_s
 
@@ -47,6 +48,7 @@ class _Waiting:
         return not 0 <= now_ns - self.since_ns < span_ns
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class _AtInstant:
     """The reference minus probe at a target's instant, with what that costs."""

@@ -26,6 +26,7 @@ import struct
 from dataclasses import dataclass
 
 from timesync.errors import DataError, WireError
+from timesync.quick import quick
 
 __all__ = [
     "HEADER_OCTETS",
@@ -83,6 +84,7 @@ class Mac:
     digest: bytes
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Packet:
     """One NTP packet, every field as it is on the wire (RFC 5905 figure 8).
