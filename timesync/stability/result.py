@@ -15,8 +15,9 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CONVENTIONS", "KINDS", "Convention", "Floats", "Integers", "Kind", "Stability"]
+__all__ = ["CONVENTIONS", "KINDS", "Booleans", "Convention", "Floats", "Integers", "Kind", "Stability"]
 
+Booleans: TypeAlias = NDArray[np.bool_]
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
 Kind: TypeAlias = Literal["phase", "frequency"]

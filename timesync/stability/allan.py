@@ -1,0 +1,120 @@
+"""The Allan and Hadamard families: mean squares of second and third differences of phase.
+
+Rule: every term of the definition that the record holds is summed; a term that touches a gap is not, and is not counted.
+All are blind to a constant phase and frequency, so the record is levelled first (`record.levelled`) and loses no digit.
+
+Sources: NIST SP 1065: ADEV eq. (7), OADEV (11), MDEV (14), TDEV (15), HDEV (18), OHDEV (20), each in its phase form.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from timesync.stability.blocks import (
+    difference_blocks,
+    double_windows,
+    mean_square_differences,
+    powers_of_two,
+    sum_squares,
+    window_sums,
+)
+from timesync.stability.estimate import Statistic, Terms
+from timesync.stability.record import Record, levelled, whole
+from timesync.stability.taus import TauGrid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from timesync.stability.result import Floats, Integers
+
+__all__ = ["adev", "hdev", "mdev", "oadev", "ohdev", "tdev"]
+
+NORM = {2: 2.0, 3: 6.0}  # sum of the squares of the weights of frequency: (1, -1) and (1, -2, 1)
+
+
+def _overlapping(order: int) -> Callable[[Record, Integers], Terms]:
+    def evaluate(record: Record, factors: Integers) -> Terms:
+        dev, n = np.zeros(factors.size), np.zeros(factors.size, np.int64)
+        x = levelled(record)
+        for k, m in enumerate(factors.tolist()):
+            mean, n[k] = mean_square_differences(record, x, m, order)
+            dev[k] = math.sqrt(mean / NORM[order]) / (m * record.tau0_s)
+        return Terms(dev, n)
+
+    return evaluate
+
+
+def _every_mth(record: Record, x: Floats, m: int) -> tuple[Record, Floats]:
+    """The record decimated to every m-th point, and the decimated phase."""
+    thin = np.ascontiguousarray(x[::m])
+    if not record.has_gaps:
+        return record, thin
+    steps = None if record.missing_steps is None else record.missing_steps[::m]
+    points = None
+    if record.missing_points is not None:
+        points = np.concatenate((np.zeros(1, np.int64), np.cumsum(np.isnan(thin))))
+    return Record(thin, 0.0, m * record.tau0_s, record.kind, points, steps, record.completeness), thin
+
+
+def _disjoint(order: int) -> Callable[[Record, Integers], Terms]:
+    def evaluate(record: Record, factors: Integers) -> Terms:
+        dev, n = np.zeros(factors.size), np.zeros(factors.size, np.int64)
+        x = levelled(record)
+        for k, m in enumerate(factors.tolist()):
+            thin_record, thin = _every_mth(record, x, m)
+            mean, n[k] = mean_square_differences(thin_record, thin, 1, order)
+            dev[k] = math.sqrt(mean / NORM[order]) / (m * record.tau0_s)
+        return Terms(dev, n)
+
+    return evaluate
+
+
+def _averaged_phase(record: Record, factors: Integers) -> Terms:
+    """MDEV: second differences at lag m of the sums over m points.
+
+    The sums over 2m points are those over m added in pairs, so a list of octaves costs one addition a point and tau.
+    """
+    dev, n = np.zeros(factors.size), np.zeros(factors.size, np.int64)
+    x = levelled(record)
+    if record.missing_points is not None:
+        np.nan_to_num(x, copy=False)  # the windows that hold these points are left out by `keep`
+    doubling = powers_of_two(factors)
+    sums, width = x, 1
+    for k, m in enumerate(factors.tolist()):
+        if doubling:
+            while width < m:
+                sums, width = double_windows(sums, width), 2 * width
+        else:
+            sums = window_sums(x, m) if m > 1 else x
+        keep = whole(record, sums.size - 2 * m, 3 * m - 1) if record.has_gaps else None
+        total, n[k] = sum_squares(difference_blocks(sums, m, 2), keep)
+        dev[k] = math.sqrt(total / max(n[k], 1) / 2.0) / (m * m * record.tau0_s)
+    return Terms(dev, n)
+
+
+def _time(record: Record, factors: Integers) -> Terms:
+    terms = _averaged_phase(record, factors)
+    return Terms(terms.dev * (factors * record.tau0_s / math.sqrt(3.0)), terms.n)
+
+
+def _thirds(points: int) -> TauGrid:
+    return TauGrid(points // 3)  # 3 m points hold three averages
+
+
+def _second(points: int) -> TauGrid:
+    return TauGrid((points - 1) // 2)
+
+
+def _third(points: int) -> TauGrid:
+    return TauGrid((points - 1) // 3)
+
+
+adev = Statistic("adev", "Allan deviation", "1", "SP 1065 eq. (7)", _second, _disjoint(2))
+oadev = Statistic("oadev", "overlapping Allan deviation", "1", "SP 1065 eq. (11)", _second, _overlapping(2))
+mdev = Statistic("mdev", "modified Allan deviation", "1", "SP 1065 eq. (14)", _thirds, _averaged_phase)
+tdev = Statistic("tdev", "time deviation", "s", "SP 1065 eq. (15); ITU-T G.810 II.3", _thirds, _time)
+hdev = Statistic("hdev", "Hadamard deviation", "1", "SP 1065 eq. (18)", _third, _disjoint(3))
+ohdev = Statistic("ohdev", "overlapping Hadamard deviation", "1", "SP 1065 eq. (20)", _third, _overlapping(3))

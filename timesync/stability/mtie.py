@@ -1,0 +1,219 @@
+"""Time interval error: MTIE, TIE rms, and the constant and dynamic time error.
+
+Rule: these see the whole time error, its slope included, so nothing is taken off the phase; MTIE is the very difference
+of two samples that a search through all windows would find, to the last bit.
+
+MTIE over windows of m + 1 points: for octaves, maxima over 2w points are maxima of two over w; for dense lists MTIE is a
+staircase, found by bisection between averaging factors where it is equal at both ends. With missing points a window
+counts with those that are present, if two are; where the phase is broken (missing frequency) only unbroken windows count.
+
+Sources: ITU-T G.810 (08/96) 4.5.13 and II.5 (MTIE), II.4 (TIE rms); G.8260 (cTE, dTE, max|TE|).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from timesync.errors import DataError
+from timesync.stability.blocks import mean_square_differences
+from timesync.stability.estimate import Statistic, Terms
+from timesync.stability.record import BLOCK, Record, read_record, time_error, whole
+from timesync.stability.taus import TauGrid
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from timesync.stability.result import Booleans, Floats, Integers, Kind
+
+__all__ = ["Extremes", "cte", "dte", "max_abs_te", "mtie", "tierms"]
+
+
+AT_ONCE = 16384  # windows times averaging factors that are cheaper to look at together than by bisection
+
+
+@dataclass(frozen=True, slots=True)
+class Extremes:
+    """Largest and smallest of the points i .. i + steps, for every start i."""
+
+    largest: Floats
+    smallest: Floats
+    steps: int
+
+
+def _pairs(record: Record) -> Extremes:
+    x = time_error(record)
+    if record.missing_points is None:
+        return Extremes(np.maximum(x[:-1], x[1:]), np.minimum(x[:-1], x[1:]), 1)
+    # A missing point is never the largest nor the smallest; a window without any has range -inf.
+    gone = np.isnan(x)
+    high, low = np.where(gone, -np.inf, x), np.where(gone, np.inf, x)
+    return Extremes(np.maximum(high[:-1], high[1:]), np.minimum(low[:-1], low[1:]), 1)
+
+
+def _doubled(e: Extremes) -> Extremes:
+    """Windows of twice as many steps, in place (views): two that share their middle point."""
+    w, count = e.steps, e.largest.size - e.steps
+    for start in range(0, count, BLOCK):
+        stop = min(start + BLOCK, count)
+        left, right = slice(start, stop), slice(start + w, stop + w)
+        np.maximum(e.largest[left], e.largest[right], out=e.largest[left])
+        np.minimum(e.smallest[left], e.smallest[right], out=e.smallest[left])
+    return Extremes(e.largest[:count], e.smallest[:count], 2 * w)
+
+
+def _widest(e: Extremes, m: int, keep: Booleans | None) -> float:
+    """Largest range over windows of m steps, e.steps <= m <= 2 e.steps: each is covered by two of e's windows."""
+    shift = m - e.steps
+    count = e.largest.size - shift
+    room = min(BLOCK, count)
+    high, low = np.empty(room), np.empty(room)
+    widest = -math.inf
+    for start in range(0, count, BLOCK):
+        stop = min(start + BLOCK, count)
+        here, there = slice(start, stop), slice(start + shift, stop + shift)
+        h, under = high[: stop - start], low[: stop - start]
+        if shift:
+            np.maximum(e.largest[here], e.largest[there], out=h)
+            np.minimum(e.smallest[here], e.smallest[there], out=under)
+            np.subtract(h, under, out=h)
+        else:
+            np.subtract(e.largest[here], e.smallest[here], out=h)
+        if keep is not None:
+            h = h[keep[here]]
+        if h.size:
+            widest = max(widest, float(h.max()))
+    return widest
+
+
+def _windows(record: Record, m: int) -> Booleans | None:
+    """Which windows of m steps count; None: all."""
+    count = record.size - m
+    if record.missing_steps is not None:
+        return whole(record, count, m)
+    if record.missing_points is not None:
+        lost = record.missing_points
+        return np.asarray((m + 1) - (lost[m + 1 : m + 1 + count] - lost[:count]) >= 2)
+    return None
+
+
+def _sparse(record: Record, factors: Integers) -> Terms:
+    """MTIE at a few averaging factors, one pass of doubling for all."""
+    dev, n = np.zeros(factors.size), record.size - factors
+    e = _pairs(record)
+    for k, m in enumerate(factors.tolist()):
+        while 2 * e.steps <= m:
+            e = _doubled(e)
+        keep = _windows(record, m)
+        n[k] = n[k] if keep is None else np.count_nonzero(keep)
+        dev[k] = _widest(e, m, keep) if n[k] else 0.0
+    return Terms(dev, n)
+
+
+def _dense(record: Record, factors: Integers) -> Terms:
+    """MTIE at many averaging factors of a record without gaps, one octave of them after the other."""
+    dev = np.zeros(factors.size)
+    e = _pairs(record)
+    first = 0
+    while first < factors.size:
+        while 2 * e.steps <= factors[first]:
+            e = _doubled(e)
+        after = int(np.searchsorted(factors, 2 * e.steps))
+        dev[first:after] = _staircase(e, factors[first:after])
+        first = after
+    return Terms(dev, record.size - factors)
+
+
+def _ranges(e: Extremes, starts: Integers, m: Integers) -> Floats:
+    """Ranges of the windows of m steps at the given starts (broadcast); one that runs over the record's end is cut."""
+    last = e.largest.size - 1
+    here, there = np.minimum(starts, last), np.minimum(starts + (m - e.steps), last)
+    high: Floats = np.maximum(e.largest[here], e.largest[there])
+    high -= np.minimum(e.smallest[here], e.smallest[there])
+    return high
+
+
+def _staircase(e: Extremes, factors: Integers) -> Floats:
+    """MTIE at averaging factors within the octave of e.
+
+    It never falls with m: where it is equal at two averaging factors it is so at all between. Where it is not, only
+    windows whose range at the longer m is above MTIE at the shorter can matter between the two: few are left soon.
+    """
+    out = np.zeros(factors.size)
+    starts = np.arange(e.largest.size)
+    final = factors.size - 1
+    ranges = _ranges(e, starts, factors[final])
+    out[0], out[final] = _widest(e, int(factors[0]), None), ranges.max()
+    spans = [(0, final, starts, ranges)]
+    while spans:
+        left, right, starts, ranges = spans.pop()
+        if right - left < 2:
+            continue
+        matter = ranges > out[left]
+        starts, ranges = starts[matter], ranges[matter]
+        if not starts.size:
+            out[left:right] = out[left]
+            continue
+        if starts.size * (right - left) <= AT_ONCE:
+            between = _ranges(e, starts[:, None], factors[left + 1 : right])
+            out[left + 1 : right] = np.maximum(between.max(axis=0), out[left])
+            continue
+        middle = (left + right) // 2
+        shorter = _ranges(e, starts, factors[middle])
+        out[middle] = max(out[left], float(shorter.max()))
+        spans += [(left, middle, starts, shorter), (middle, right, starts, ranges)]
+    return out
+
+
+def _mtie(record: Record, factors: Integers) -> Terms:
+    if not factors.size:
+        return Terms(np.zeros(0), factors)
+    many = factors.size > 4 * int(factors[-1]).bit_length() and not record.has_gaps
+    return _dense(record, factors) if many else _sparse(record, factors)
+
+
+def _tierms(record: Record, factors: Integers) -> Terms:
+    dev, n = np.zeros(factors.size), np.zeros(factors.size, np.int64)
+    x = time_error(record)
+    for k, m in enumerate(factors.tolist()):
+        mean, n[k] = mean_square_differences(record, x, m, 1)
+        dev[k] = math.sqrt(mean)
+    return Terms(dev, n)
+
+
+def _grid(points: int) -> TauGrid:
+    return TauGrid(max(points - 1, 0))
+
+
+mtie = Statistic("mtie", "maximum time interval error", "s", "ITU-T G.810 II.5", _grid, _mtie)
+tierms = Statistic("tierms", "rms time interval error", "s", "ITU-T G.810 II.4", _grid, _tierms)
+
+
+def _present(x: ArrayLike, kind: Kind) -> Floats:
+    record = read_record(x, 1.0, kind)
+    present = record.phase[np.isfinite(record.phase)]
+    if present.size == 0:
+        raise DataError("x: no time error is present; cTE, dTE and max|TE| need at least one point")
+    return present
+
+
+def cte(x: ArrayLike) -> float:
+    """Constant time error, s: the mean of time error x (s, shape (points,), NaN where missing). G.8260; window: all of x.
+
+    Raises DataError where no point is present.
+    """
+    present = _present(x, "phase")
+    return float(present[0] + np.mean(present - present[0]))
+
+
+def dte(x: ArrayLike) -> Floats:
+    """Dynamic time error, s: x less its constant time error; NaN stays where a point is missing. G.8260."""
+    return read_record(x, 1.0, "phase").phase - cte(x)
+
+
+def max_abs_te(x: ArrayLike) -> float:
+    """Largest absolute time error max|TE|, s, of time error x (s, NaN where missing). G.8260."""
+    return float(np.abs(_present(x, "phase")).max())
