@@ -122,6 +122,7 @@ class SimulatedServer:
         self._loop = asyncio.get_running_loop()
         self._random = random.Random(seed + 1)  # noqa: S311 - noise, not a secret
         self._began_ns = time.time_ns()
+        self.replies = 0
         self._sent: dict[int, int] = {}
         self._pending: dict[int, int] = {}
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -201,6 +202,7 @@ class SimulatedServer:
         if self._socket.closed:
             return
         number, _ = self._socket.send(encode(reply), address)
+        self.replies += 1
         if sent_ns is None:
             self._pending[number] = receive
             if len(self._pending) > REPLIES_REMEMBERED:
