@@ -18,12 +18,13 @@ from probes.address import AddressError, split_host_port
 from probes.hardware import HardwareClock, HardwareUnavailableError
 from probes.ntp_prober import FAMILIES, NTP_PORT, PROTOCOL, NtpProber, Shared
 from probes.sockets import SocketCounters
+from timesync.config.wording import shown
 from timesync.errors import ConfigError, Problem
 from timesync.keys import Key, read_keys
 from timesync.model import Event, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from timesync.plugin import EngineContext
     from timesync.reasons import Reason
@@ -43,43 +44,6 @@ OPTIONS = {
     "configure_interface": "true: switch the interface's time stamping on if nobody has (needs CAP_NET_ADMIN; default false)",
     "deny_retry_s": "first pause after DENY or RSTR, seconds (default 3600; doubles up to a day)",
 }
-
-
-class NtpKind:
-    """`kind = "ntp"`."""
-
-    name = "ntp"
-    protocol = PROTOCOL
-    options: Mapping[str, str] = OPTIONS
-
-    def check(self, target: TargetSettings, where: str) -> Sequence[Problem]:
-        """Everything wrong with the address and options."""
-        problems: list[Problem] = []
-        try:
-            split_host_port(target.address, NTP_PORT)
-        except AddressError as error:
-            problems.append(Problem(f"{where}: address", str(error), 'Write "host", "host:port" or "[v6]:port".'))
-        options = target.options
-        checks = (
-            ("mode", options.get("mode", "auto") in MODES, 'Write "auto" or "basic".'),
-            ("version", options.get("version", 4) in (3, 4), "Write 3 or 4."),
-            ("family", options.get("family", "any") in FAMILIES, 'Write "any", "ipv4" or "ipv6".'),
-            ("key", is_count(options.get("key", 1)), "Write the key's number, a whole number from 1 to 4294967295."),
-            ("deny_retry_s", is_positive(options.get("deny_retry_s", 1)), "Write a positive number of seconds."),
-            ("source", is_ip_address(options.get("source", "::")), "Write a local IP address in quotes."),
-            ("interface", is_interface(options.get("interface", "lo")), "Write the name of a network interface."),
-            ("configure_interface", options.get("configure_interface", True) in (True, False), "Write true or false."),
-        )
-        problems.extend(
-            Problem(f"{where}: {name}", f"{options.get(name)!r} is not possible", remedy)
-            for name, good, remedy in checks
-            if not good
-        )
-        return problems
-
-    def open(self, context: EngineContext) -> NtpEngine:
-        """The engine of this process."""
-        return NtpEngine(context)
 
 
 def is_count(value: object) -> bool:
@@ -106,6 +70,58 @@ def is_interface(value: object) -> bool:
     return (
         isinstance(value, str) and 0 < len(value.encode()) <= INTERFACE_NAME_OCTETS and not set(value) & set("/ :\t\n")
     )
+
+
+def is_flag(value: object) -> bool:
+    """True or false."""
+    return isinstance(value, bool)
+
+
+def one_of(*choices: object) -> Callable[[object], bool]:
+    """Whether a value is one of these, of the same type (4.0 and true are not 4 and 1)."""
+    return lambda value: any(type(value) is type(choice) and value == choice for choice in choices)
+
+
+def anything(_: object) -> bool:
+    """An option that this kind does not know is the configuration's to refuse."""
+    return True
+
+
+CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "mode": (one_of(*MODES), 'Write "auto" or "basic"'),
+    "version": (one_of(3, 4), "Write 3 or 4"),
+    "key": (is_count, "Write the key's number, a whole number from 1 to 4294967295"),
+    "family": (one_of(*FAMILIES), 'Write "any", "ipv4" or "ipv6"'),
+    "source": (is_ip_address, "Write a local IP address in quotes"),
+    "interface": (is_interface, "Write the name of a network interface"),
+    "configure_interface": (is_flag, "Write true or false"),
+    "deny_retry_s": (is_positive, "Write a positive number of seconds"),
+}
+
+
+class NtpKind:
+    """`kind = "ntp"`."""
+
+    name = "ntp"
+    protocol = PROTOCOL
+    options: Mapping[str, str] = OPTIONS
+
+    def check(self, target: TargetSettings, where: str) -> Sequence[Problem]:
+        """Everything wrong with the address and options."""
+        problems: list[Problem] = []
+        try:
+            split_host_port(target.address, NTP_PORT)
+        except AddressError as error:
+            problems.append(Problem(f"{where}: address", str(error), 'Write "host", "host:port" or "[v6]:port"'))
+        for name, value in target.options.items():
+            good, remedy = CHECKS.get(name, (anything, ""))
+            if not good(value):
+                problems.append(Problem(f"{where}: {name}", f"{shown(value)} is not possible", remedy))
+        return problems
+
+    def open(self, context: EngineContext) -> NtpEngine:
+        """The engine of this process."""
+        return NtpEngine(context)
 
 
 KIND = NtpKind()
