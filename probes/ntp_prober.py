@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+import struct
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ NTP_PORT = 123
 FAMILIES = {"any": socket.AF_UNSPEC, "ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 # After so many polls without any answer the name is resolved again: the server may have moved.
 LOSSES_BEFORE_RESOLVING = 4
+NONCES = struct.Struct("=QQ")
 # How long a first poll waits for the resolver.
 RESOLVER_PATIENCE_S = 5.0
 # How long a reply waits for the hardware stamp of its request: drivers read it from the card after the packet has left.
@@ -232,9 +234,10 @@ class NtpProber:
     def _send(self, client: NtpClient[Poll], poll: Poll) -> None:
         assert self._address is not None
         sock = self._open_socket(self._address)
-        data = client.request(nonce(), nonce(), poll)
+        data = client.request(*nonces(), poll)
         poll.tx_number, user_stamp = sock.send(data, self._address)
         client.transmitted(user_stamp, poll)
+        sock.drain_transmit_stamps()
 
     def _on_transmit(self, number: int, stamp: Stamp) -> None:
         # In interleaved mode a stamp is welcome until the next reply, so the poll before is asked too.
@@ -370,6 +373,9 @@ class NtpProber:
         )
 
 
-def nonce() -> int:
-    """A random, non-zero 64-bit integer."""
-    return secrets.randbits(64) or 1
+def nonces() -> tuple[int, int]:
+    """Two different random, non-zero 64-bit integers."""
+    while True:
+        one, other = NONCES.unpack(secrets.token_bytes(NONCES.size))
+        if one and other and one != other:
+            return one, other

@@ -1,9 +1,10 @@
 """UDP sockets whose datagrams carry the kernel's or the network card's own timestamps.
 
 Rule: a transmit timestamp is matched to its packet by the kernel's own packet number and must lie between the moment
-before the send and now; one that does not fit is dropped and counted, never guessed. The error queue is always drained before
-the receive queue, so that the loop does not spin and a reply finds its transmit timestamp already there. A network error is
-told only if the packet that it quotes is the one sent last.
+before the send and now; one that does not fit is dropped and counted, never guessed. While a transmit timestamp is awaited the
+error queue is read before the receive queue, so that a reply finds its stamp already there; and whenever there is nothing to
+receive it is emptied, so that the loop does not spin. A network error is told only if the packet that it quotes is the one sent
+last.
 
 Sources: Linux Documentation/networking/timestamping; linux/net_tstamp.h, linux/errqueue.h.
 
@@ -49,7 +50,7 @@ EXTENDED_ERROR = struct.Struct("=IBBBxII")
 
 RECEIVE_BYTES = 2048
 CONTROL_BYTES = 512
-# Datagrams handled before the loop gets its turn again: a flood on one socket must not starve the others.
+# Messages of the error queue handled before the loop gets its turn again: a flood on one socket must not starve the others.
 FAIR_SHARE = 32
 # How far a hardware stamp, translated to the system clock, may lie outside the send that made it.
 SLACK_NS = 10_000
@@ -202,44 +203,46 @@ class TimestampedSocket:
             self._socket.close()
 
     def drain_transmit_stamps(self) -> None:
-        """Hand on every transmit stamp that is already there."""
-        self._drain_errors()
+        """Hand on the transmit stamps that are already there. Right after a send the kernel's own usually is; taken then, it does
+        not wake the loop. The kernel is asked only while a stamp is awaited.
+        """
+        for _ in range(FAIR_SHARE):
+            if not (self._sent_at and self._read_error()):
+                return
 
     def _readable(self) -> None:
-        self._drain_errors()
-        if self._socket.fileno() < 0:
-            return  # closed by a callback
-        recvmsg = self._socket.recvmsg
-        for _ in range(FAIR_SHARE):
-            try:
-                data, control, _flags, address = recvmsg(RECEIVE_BYTES, CONTROL_BYTES)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError:
-                # An ICMP error left on the socket; its details are in the error queue.
-                self._drain_errors()
-                continue
-            stamp = self._stamp(control)
-            if stamp is None:
-                self._counters.untimed_receives += 1
-                stamp = Stamp(time.time_ns(), Timestamping.USER)
-            self._on_datagram(data, address, stamp)
-            if self.closed:
-                return  # by the callback
+        """One datagram a turn: the loop calls again while there are more, and other sockets get their turn in between."""
+        self.drain_transmit_stamps()
+        if self.closed:
+            return  # by a callback
+        try:
+            data, control, _flags, address = self._socket.recvmsg(RECEIVE_BYTES, CONTROL_BYTES)
+        except OSError:
+            # Woken for the error queue, which must not stay full; or an ICMP error, whose details are in that queue.
+            self._drain_errors()
+            return
+        stamp = self._stamp(control)
+        if stamp is None:
+            self._counters.untimed_receives += 1
+            stamp = Stamp(time.time_ns(), Timestamping.USER)
+        self._on_datagram(data, address, stamp)
 
     def _drain_errors(self) -> None:
-        recvmsg = self._socket.recvmsg
         for _ in range(FAIR_SHARE):
-            try:
-                quoted, control, _flags, _address = recvmsg(QUOTED_OCTETS, CONTROL_BYTES, socket.MSG_ERRQUEUE)
-            except (BlockingIOError, InterruptedError):
+            if not self._read_error():
                 return
-            except OSError as error:
-                self._on_error(error.errno or 0, os.strerror(error.errno or 0))
-                return
-            self._error_message(quoted, control)
-            if self.closed:
-                return  # by the callback
+
+    def _read_error(self) -> bool:
+        """Take one message from the error queue; false if there is none, or the socket was closed by the callback."""
+        try:
+            quoted, control, _flags, _address = self._socket.recvmsg(QUOTED_OCTETS, CONTROL_BYTES, socket.MSG_ERRQUEUE)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as error:
+            self._on_error(error.errno or 0, os.strerror(error.errno or 0))
+            return False
+        self._error_message(quoted, control)
+        return not self.closed
 
     def _error_message(self, quoted: bytes, control: list[tuple[int, int, bytes]]) -> None:
         for level, kind, value in control:

@@ -7,8 +7,9 @@ stepped (or a leap second is inserted by the kernel); CLOCK_BOOTTIME - CLOCK_MON
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
+from operator import attrgetter
+from time import CLOCK_BOOTTIME, clock_gettime_ns, monotonic_ns, time_ns
 
 from timesync.quick import quick
 
@@ -43,20 +44,21 @@ class ClockChange:
 
 
 def read_clocks() -> ClockReading:
-    """Read the clocks as nearly together as user space can; the best of three tries."""
-    best: ClockReading | None = None
-    for _ in range(3):
-        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        realtime = time.time_ns()
-        boottime = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        after = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        gap = after - before
-        if best is None or gap < best.gap_ns:
-            best = ClockReading(realtime, before + gap // 2, boottime, gap)
-        if gap <= READ_GAP_NS:
+    """Read the clocks as nearly together as user space can; the best of three tries, or the first good one."""
+    best = _read_clocks_once()
+    for _ in range(2):
+        if best.gap_ns <= READ_GAP_NS:
             break
-    assert best is not None
+        best = min(best, _read_clocks_once(), key=attrgetter("gap_ns"))
     return best
+
+
+def _read_clocks_once() -> ClockReading:
+    before = monotonic_ns()
+    realtime = time_ns()
+    boottime = clock_gettime_ns(CLOCK_BOOTTIME)
+    gap = monotonic_ns() - before
+    return ClockReading(realtime, before + gap // 2, boottime, gap)
 
 
 class ClockWatch:

@@ -96,6 +96,15 @@ FIELDS: Mapping[str, Field] = {
     "clock_epoch": Field("int", "", "count of steps and suspends of the probe's clock since the probe began"),
 }
 
+
+def _parts(prefix: str) -> Mapping[str, str]:
+    """The name of a part (`path`) -> its field (`bound_path_s`)."""
+    return {name[len(prefix) : -len("_s")]: name for name in FIELDS if name.startswith(prefix)}
+
+
+BOUND_FIELDS = _parts("bound_")
+U_FIELDS = _parts("u_")
+
 FACTS = (
     "leap",
     "stratum",
@@ -132,11 +141,10 @@ class Recorder:
             fields["coverage_factor"] = self._coverage_factor
             fields["time_error_expanded_s"] = expanded_uncertainty_s(error.u_s, error.bound_s, self._coverage_factor)
             for name, value in error.bound_parts.items():
-                fields[f"bound_{name}_s"] = float(
-                    value
-                )  # a tie may be declared as a whole number; a field has one type
+                # A tie may be declared as a whole number; a field has one type.
+                fields[BOUND_FIELDS[name]] = float(value)
             for name, value in error.u_parts.items():
-                fields[f"u_{name}_s"] = float(value)
+                fields[U_FIELDS[name]] = float(value)
         return Record(TIME_ERROR, offset.at_ns, self._tag(offset.target, offset.protocol, error.reference), fields)
 
     def missed(self, missed: Missed, reference: str | None) -> Record:

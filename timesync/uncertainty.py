@@ -13,7 +13,7 @@ Sources: RFC 5905 section 11.1 (root distance) and appendix A.5.1.1 (PHI); JCGM 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import fsum, sqrt
+from math import fsum, hypot, sqrt
 from typing import TYPE_CHECKING
 
 from timesync.model import ClockOffset, Exchange, Timestamping
@@ -47,6 +47,8 @@ WORST_PRECISION_S = 1.0
 
 def worse_timestamping(one: Timestamping, other: Timestamping) -> Timestamping:
     """The kind of a sample whose two stamps were taken in different places: the worse one."""
+    if one is other:
+        return one
     return one if WORSE.index(one) <= WORSE.index(other) else other
 
 
@@ -89,7 +91,7 @@ def standard_uncertainty_s(parts: Mapping[str, float], bound_s: float) -> float:
 
     Never above the hard bound: an error that cannot exceed it has no larger standard deviation, whatever the scatter says.
     """
-    return min(sqrt(fsum(value * value for value in parts.values())), bound_s)
+    return min(hypot(*parts.values()), bound_s)
 
 
 def expanded_uncertainty_s(u_s: float, bound_s: float, coverage_factor: float) -> float:

@@ -52,6 +52,8 @@ Token = TypeVar("Token")
 CLIENT_MODE = 3
 SERVER_MODE = 4
 KISSES = {"RATE": Reason.KISS_RATE, "DENY": Reason.KISS_DENY, "RSTR": Reason.KISS_RSTR}
+# The header up to and with the reference timestamp (RFC 5905 figure 8): all that `ServerFacts` is made of.
+FACTS_OCTETS = 24
 # Requests remembered after their end, to tell a duplicate or a late reply from a forgery.
 REMEMBERED = 16
 # Unanswered polls after which a reply that still waits for its transmit timestamp is given up.
@@ -172,6 +174,8 @@ class NtpClient(Generic[Token]):
         self._poll = poll
         self._open: _Request[Token] | None = None
         self._last: _Answered[Token] | None = None
+        self._facts_octets = b""
+        self._facts: ServerFacts | None = None
         self._answered: deque[int] = deque(maxlen=2 * REMEMBERED)
         self._expired: deque[int] = deque(maxlen=2 * REMEMBERED)
 
@@ -258,12 +262,19 @@ class NtpClient(Generic[Token]):
         request = self._open
         assert request is not None  # _refuse_unasked has matched the packet to it
         self._retire_open(self._answered)
-        facts = facts_of(packet, t4.at_ns)
+        facts = self._facts_of(data, packet, t4.at_ns)
         unusable = refuse_unusable(packet, facts, request.token)
         if unusable is not None:
             # RFC 9769 section 2: it does not replace what the next interleaved reply needs, but that does not wait for ever.
             return (unusable, *self._age())
         return self._measure(packet, request, t4, facts)
+
+    def _facts_of(self, data: bytes, packet: Packet, pivot_ns: int) -> ServerFacts:
+        """What the server says of itself; it seldom says anything new, and then the octets are those of its last reply."""
+        octets = data[:FACTS_OCTETS]
+        if octets != self._facts_octets or self._facts is None:
+            self._facts_octets, self._facts = octets, facts_of(packet, pivot_ns)
+        return self._facts
 
     def _retire_open(self, where: deque[int]) -> None:
         request, self._open = self._open, None
