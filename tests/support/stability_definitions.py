@@ -94,10 +94,11 @@ def totdev(x: Floats, m: int, tau0: float, breaks: Iterable[int] = ()) -> Outcom
     first = size - 2
     mirrored = [first - 1 - b for b in breaks] + [2 * (first + size - 1) - 1 - first - b for b in breaks]
     torn = [first + b for b in breaks] + mirrored
-    squares = []
-    for i in range(first + 1, first + size - 1):
-        if _whole(extended, torn, (i - m, i, i + m)):
-            squares.append((extended[i - m] - 2 * extended[i] + extended[i + m]) ** 2)
+    squares = [
+        (extended[i - m] - 2 * extended[i] + extended[i + m]) ** 2
+        for i in range(first + 1, first + size - 1)
+        if _whole(extended, torn, (i - m, i, i + m))
+    ]
     return _root(squares, 0.5 / (m * tau0) ** 2)
 
 
