@@ -3,8 +3,8 @@
 from timesync.store.lanes import ECHO, Lane, Lanes, Span, advance, lowest, pending_spans, raise_floor, reach, split
 
 
-def test_live_lane_jumps_to_the_present_and_leaves_a_backlog() -> None:
-    state = split(Lanes(live=10), present=50)
+def test_live_lane_jumps_ahead_and_leaves_a_backlog() -> None:
+    state = split(Lanes(live=10), begin=50)
     assert state == Lanes(50, (Span(10, 50),))
     assert pending_spans(state, 60) == (Span(10, 50), Span(50, 60))
 

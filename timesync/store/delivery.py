@@ -102,8 +102,10 @@ class Delivery:
 
     async def run(self) -> None:
         """Deliver until `stop`; then return. The sinks are closed in any case, the spool is left open."""
-        self._running = True
+        self._running = not self._stopping.is_set()
         try:
+            if not self._running:  # told to stop before it began: whoever did so may have closed the spool
+                return
             async with asyncio.TaskGroup() as group:
                 keeper = group.create_task(self._keep_order())
                 serving = [group.create_task(self._serve(sink)) for sink in self._sinks.values()]
@@ -121,7 +123,8 @@ class Delivery:
     async def stop(self, deadline_s: float) -> bool:
         """Flush: give each sink what it has not got, for at most so long; true if all of it went out.
 
-        What did not go out stays in the spool for the next start. Returns when `run` has ended.
+        What did not go out stays in the spool for the next start. Returns when `run` has ended; a `run` that has not begun
+        by now delivers nothing any more.
         """
         self._deadline_s = deadline_s
         self._stopping.set()

@@ -58,11 +58,11 @@ class Lanes:
     backlog: tuple[Span, ...] = ()
 
 
-def split(lanes: Lanes, present: int) -> Lanes:
-    """Put what the live lane has not reached into the backlog and let it begin again at `present` (the next id)."""
-    if present <= lanes.live:
+def split(lanes: Lanes, begin: int) -> Lanes:
+    """Let the live lane begin again at `begin`, and put what it had not reached into the backlog."""
+    if begin <= lanes.live:
         return lanes
-    return Lanes(present, tuple(merged([*lanes.backlog, Span(lanes.live, present)])))
+    return Lanes(begin, tuple(merged([*lanes.backlog, Span(lanes.live, begin)])))
 
 
 def advance(lanes: Lanes, lane: Lane, low: int, beyond: int) -> Lanes:

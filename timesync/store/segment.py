@@ -26,6 +26,7 @@ __all__ = [
     "Salvage",
     "SegmentReader",
     "SegmentWriter",
+    "create",
     "file_bytes",
     "quarantine",
     "remove",
@@ -34,7 +35,7 @@ __all__ = [
     "write_rows",
 ]
 
-_COMPANIONS = ("", "-wal", "-shm")
+_COMPANIONS = ("", "-wal", "-shm", "-journal")
 _INSERT = "INSERT OR REPLACE INTO record (row, payload, crc) VALUES (?, ?, ?)"
 
 CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -48,11 +49,24 @@ class Damage:
     row: int
 
 
+def create(path: Path) -> None:
+    """Make an empty segment. It gets its name when it is whole, so that a death in between leaves no half segment."""
+    new = path.with_name("new.sqlite3")
+    remove(new)
+    connection = sqlite3.connect(new, isolation_level=None)
+    try:
+        connection.execute("CREATE TABLE record (row INTEGER PRIMARY KEY, payload BLOB, crc INTEGER)")
+    finally:
+        connection.close()
+    new.rename(path)
+    sync_directory(path.parent)
+
+
 class SegmentWriter:
     """The end of a segment that takes records. `append` belongs to one thread; `sync` and `seal` may run in another."""
 
     def __init__(self, path: Path, durability: str) -> None:
-        """Open or create the file; leaves its log begun, so that no later commit needs to sync the log's header.
+        """Open a file that `create` made; leaves its log begun, so that no later commit needs to sync the log's header.
 
         `durability` "full" syncs every commit (slow, survives a power cut); "normal" leaves that to `sync`.
         """
@@ -64,7 +78,6 @@ class SegmentWriter:
             self._execute("PRAGMA wal_autocheckpoint=0")
             self._execute("PRAGMA secure_delete=OFF")
             self._execute(f"PRAGMA synchronous={'FULL' if durability == 'full' else 'NORMAL'}")
-            self._execute("CREATE TABLE IF NOT EXISTS record (row INTEGER PRIMARY KEY, payload BLOB, crc INTEGER)")
             (times,) = self._execute("PRAGMA user_version").fetchone()
             self._execute(f"PRAGMA user_version={times + 1}")  # a commit, here and not later: it begins the log
             self.last_row: int = self._execute("SELECT coalesce(max(row), 0) FROM record").fetchone()[0]
@@ -222,6 +235,7 @@ def salvage(path: Path, last_row: int | None) -> Salvage:
 
 def write_rows(path: Path, rows: Sequence[tuple[int, bytes]]) -> None:
     """Make a sealed segment of rows that keep their numbers."""
+    create(path)
     writer = SegmentWriter(path, "normal")
     try:
         writer.put(rows)

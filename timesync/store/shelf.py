@@ -130,9 +130,8 @@ class Shelf:
 
     def _create(self, number: int) -> _Segment:
         path = self._path(number)
-        files.remove(path)  # a spare that an earlier run prepared and never used
+        files.create(path)
         writer = SegmentWriter(path, self._durability)
-        files.sync_directory(self._directory)
         return _Segment(number, path, writer.last_row, files.file_bytes(path), writer)
 
     # --- appending: the event loop --------------------------------------------------------------------------------------
@@ -205,6 +204,15 @@ class Shelf:
         return sum(
             max(0, min(span.high, extent.high) - max(span.low, extent.low)) for span in spans for extent in extents
         )
+
+    def newest(self, count: int) -> int:
+        """The id from which on there are `count` records (all of them, if there are fewer)."""
+        with self._lock:
+            for each in reversed(self._segments):
+                if each.last_row >= count:
+                    return each.next_id - count
+                count -= each.last_row
+            return self._segments[0].first_id
 
     # --- reading and keeping order: the worker thread -------------------------------------------------------------------
 

@@ -139,12 +139,14 @@ class Spool:
 
     def _open_ledger(self) -> Ledger:
         path = self._settings.directory / "ledger.sqlite3"
+        self._positions_lost = not path.exists()
         try:
             return Ledger(path, self._options.keep_refused)
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF not in CORRUPT:
                 raise
             aside = files.quarantine(path, self._clock_ns())
+            self._positions_lost = True
             text = f"the spool's ledger was damaged ({error}): put aside as {aside.name}; every sink gets again all that is kept"
             self._note("spool_quarantined", Severity.ERROR, text, {"file": aside.name})
             return Ledger(path, self._options.keep_refused)
@@ -293,7 +295,9 @@ class Spool:
             self._note("sink_forgotten", Severity.WARNING, text, {"sink": name, "undelivered": count})
         with self._lock:
             floor = self._shelf.first_id
-            self._lanes = {name: lane_rules.raise_floor(self._lanes.get(name, Lanes(present)), floor) for name in names}
+            begin = Lanes(floor if self._positions_lost else present)
+            self._lanes = {name: lane_rules.raise_floor(self._lanes.get(name, begin), floor) for name in names}
+            self._positions_lost = False
         self._save()
         self._remove_delivered()
 
@@ -301,7 +305,7 @@ class Spool:
     def read(self, sink: str, lane: Lane, limit: int) -> Batch | None:
         """The next records for a sink from one lane, at most `limit`; None if there are none.
 
-        A live lane that is more than four batches behind jumps to the present and leaves a backlog.
+        A live lane that is more than four batches behind jumps to the newest batch and leaves the rest as a backlog.
         Raises `StoreError` if the disk cannot be read now.
         """
         present = self._shelf.next_id
@@ -309,7 +313,7 @@ class Spool:
             state = self._lanes[sink]
             behind = self._shelf.count(lane_rules.pending_spans(Lanes(state.live), present))
             if behind > 4 * limit and len(state.backlog) < _MOST_BACKLOG_SPANS:
-                state = lane_rules.split(state, present)
+                state = lane_rules.split(state, min(present, self._shelf.newest(limit)))
                 self._lanes = {**self._lanes, sink: state}
         if lane is Lane.LIVE:
             low, high = state.live, present
