@@ -8,6 +8,7 @@ to poll when its schedule says so. Nothing else is asked of an instrument.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Protocol
 
@@ -129,8 +130,10 @@ def kinds() -> Sequence[str]:
     return sorted({entry.name for entry in entry_points(group=GROUP)})
 
 
+@cache
 def load_kind(name: str) -> ProbeKind:
-    """The probe kind of that name.
+    """The probe kind of that name. Looked for once: reading what all packages offer takes tens of ms, and a site has a
+    thousand targets. One that is not there is looked for again the next time.
 
     Raises `UnknownProbeKindError` naming the kinds that are installed.
     """
