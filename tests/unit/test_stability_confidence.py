@@ -101,7 +101,7 @@ def test_white_pm_has_the_closed_form_of_greenhall_and_riley_case_4():
     # edf = M / (a0 - a1/r), a0 = C(8,4)/C(4,2)^2 for the Allan variance, a1 = d/2, r = M/m > d
     for m, terms in ((1, 500), (10, 980), (64, 40000)):
         expected = terms / (35.0 / 18.0 - 1.0 / (terms / m))
-        assert difference_edf(2, 2, m, terms, 1, summed=False) == pytest.approx(expected, rel=1e-9)
+        assert difference_edf(2, 2, m, terms, 1, summed=False) == pytest.approx(expected, rel=1e-7)
 
 
 def test_one_term_has_one_degree_of_freedom():
@@ -184,9 +184,11 @@ def test_laws_beyond_the_largest_form_agree_with_the_form_itself():
 
 
 def test_equal_weights_are_chi_squared():
-    for degrees in (1, 2, 3, 10):
+    for degrees in (1, 2, 3, 10, 100, 190):
         for p in (0.00135, 0.1585, 0.5, 0.8415, 0.99865):
-            assert form_quantile(p, np.ones(degrees)) == pytest.approx(chi2_quantile(p, degrees)[0], rel=1e-8)
+            # more than 140 equal squares are condensed
+            close = 1e-2 if degrees > 140 else 1e-6
+            assert form_quantile(p, np.ones(degrees)) == pytest.approx(chi2_quantile(p, degrees)[0], rel=close)
 
 
 def test_unequal_weights_have_the_closed_form_of_two_pairs():
@@ -194,7 +196,7 @@ def test_unequal_weights_have_the_closed_form_of_two_pairs():
     a, b = 0.7, 0.1
     for x in (0.3, 1.0, 4.0):
         expected = 1.0 - (a * np.exp(-x / (2 * a)) - b * np.exp(-x / (2 * b))) / (a - b)
-        assert form_cdf(x, np.array([a, a, b, b])) == pytest.approx(expected, rel=1e-9)
+        assert form_cdf(x, np.array([a, a, b, b])) == pytest.approx(expected, rel=1e-7)
 
 
 def test_weights_have_the_degrees_of_freedom_of_the_sum():

@@ -190,7 +190,7 @@ def intervals(
             if not edf[i] < _FAMILIES[part].few.get(int(np.nan_to_num(identity.alpha[i])), 0.0):
                 continue
             weights = _FAMILIES[part].weights(int(identity.alpha[i]), int(m[i]), int(n[i]), x.size)
-            below, above = _tails(weights, 0.5 * (1.0 - ci))
+            below, above = _tails(weights, 0.5 * (1.0 - ci), float(edf[i]))
             lo[i], hi[i] = plain[i] / math.sqrt(above), plain[i] / math.sqrt(below)
     return Intervals(lo, hi, edf, identity.alpha, bias, tuple(reason), identity.method, ci, convention)
 
@@ -234,10 +234,15 @@ def _degrees(
 
 
 @lru_cache(maxsize=4096)
-def _tails(weights: tuple[float, ...], tail: float) -> tuple[float, float]:
-    """The quantiles that leave `tail` below and above."""
+def _tails(weights: tuple[float, ...], tail: float, edf: float) -> tuple[float, float]:
+    """The quantiles of the relative variance that leave `tail` below and above.
+
+    The weights may come from a smaller m than edf does; a constant brings their spread to that of edf.
+    """
     values = np.array(weights)
-    return form_quantile(tail, values), form_quantile(1.0 - tail, values)
+    share = min(1.0, 1.0 / math.sqrt(edf * float(values @ values)))
+    below, above = (1.0 - share + share * form_quantile(p, values) for p in (tail, 1.0 - tail))
+    return below, above
 
 
 def chi2_interval(dev: Floats, edf: Floats, ci: float) -> tuple[Floats, Floats]:

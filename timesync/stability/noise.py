@@ -341,10 +341,19 @@ class _PhaseRatio:
         stride = max(1, min(m // 8, (totals.size - 3 * m) // _RATIO_TERMS))
         edges = [slice(j * m, totals.size - (3 - j) * m, stride) for j in range(4)]
         t0, t1, t2, t3 = (totals[edge] for edge in edges)
-        third = t3 - 3.0 * t2 + 3.0 * t1 - t0  # the second difference of three adjacent sums of m
-        if counts[-1] != self._x.size:
-            third = third[counts[edges[3]] - counts[edges[0]] == 3 * m]
-        return float(third @ third) / third.size / (float(m) * m) if third.size else math.nan
+        if counts[-1] == self._x.size:
+            third = (t3 - 3.0 * t2 + 3.0 * t1 - t0) / m  # the second difference of three adjacent means of m
+        else:
+            # means of what is there, of windows at least three quarters full
+            c = [counts[edge] for edge in edges]
+            there = [after - before for before, after in itertools.pairwise(c)]
+            usable = np.logical_and.reduce([4 * count >= 3 * m for count in there])
+            first, middle, last = (
+                (after[usable] - before[usable]) / count[usable]
+                for (before, after), count in zip(((t0, t1), (t1, t2), (t2, t3)), there, strict=True)
+            )
+            third = last - 2.0 * middle + first
+        return float(third @ third) / third.size if third.size else math.nan
 
 
 @lru_cache(maxsize=1024)
