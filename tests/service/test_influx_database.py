@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 import time
@@ -11,15 +12,19 @@ import pytest
 from support.databases import Influxd
 
 from timesync.model import Record
-from timesync.settings import InfluxSettings
+from timesync.settings import InfluxSettings, SpoolSettings
+from timesync.store.delivery import Delivery, DeliveryOptions
 from timesync.store.influx import InfluxSink
 from timesync.store.sink import SinkUnavailableError
+from timesync.store.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from conftest import NeedPrograms
+
+    from timesync.model import Event
 
 AT_NS = 1_700_000_000_123_456_789
 
@@ -173,3 +178,37 @@ async def test_password_is_read_again_when_the_file_changes_and_never_shown(lab:
         assert await sink.write([record(1)]) == []
         await sink.close()
         assert server.select("SELECT number FROM time_error", u="admin", p="right-secret")[0]["number"] == 1
+
+
+async def test_database_that_comes_back_gets_what_gathered_meanwhile_once(lab: NeedPrograms, tmp_path: Path) -> None:
+    """The whole way: spool, delivery, a server that is stopped and started again."""
+    lab("influxd")
+    (tmp_path / "influxd").mkdir()
+    server = Influxd(tmp_path / "influxd")
+    with server:
+        server.command("CREATE DATABASE timesync")
+        sink = InfluxSink(InfluxSettings("central", server.url, api="v1", database="timesync", timeout_s=5.0))
+        spool = Spool(SpoolSettings(tmp_path / "spool"), ["central"], time.time_ns)
+        options = DeliveryOptions(batch_size=100, linger_s=0.01, first_pause_s=0.05, longest_pause_s=0.2)
+        events: list[Event] = []
+        delivery = Delivery(
+            spool, [sink], clock_ns=time.time_ns, uniform=lambda: 0.5, report=events.append, options=options
+        )
+        task = asyncio.create_task(delivery.run())
+        for number in range(3000):
+            if number == 500:
+                await asyncio.to_thread(server.stop)
+            if number == 2500:
+                await asyncio.to_thread(server.start)
+            spool.append([record(number)])
+            delivery.wake()
+            await asyncio.sleep(0)
+        async with asyncio.timeout(30):
+            while delivery.status().depth:
+                await asyncio.sleep(0.05)
+        assert await delivery.stop(5)
+        await task
+        spool.close()
+        rows = await asyncio.to_thread(server.select, "SELECT number FROM time_error")
+        assert [row["number"] for row in rows] == list(range(3000))
+        assert {"sink_unavailable", "sink_recovered"} <= {event.kind for event in events}

@@ -13,6 +13,7 @@ from timesync.store.influx import InfluxSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from conftest import NeedPrograms
 
@@ -59,20 +60,37 @@ async def test_numbers_arrive_with_their_tags_and_instants_cut_to_milliseconds(
     assert set(ok["values"]) == {1}
 
 
-async def test_two_records_within_a_millisecond_become_one_instant(victoria: VictoriaMetrics) -> None:
+async def test_text_becomes_zero_and_a_long_integer_is_rounded(victoria: VictoriaMetrics) -> None:
     sink = InfluxSink(settings(victoria, "v2"))
-    await sink.write(
-        [Record("event", AT_NS + number, {"target": "close"}, {"value": float(number)}) for number in range(2)]
-    )
+    fields = {"text": "clock stepped", "t1_ns": AT_NS, "ok": True}
+    assert await sink.write([Record("event", AT_NS, {"target": "words"}, fields)]) == []
+    await sink.close()
+    values = {
+        each["metric"]["__name__"]: each["values"] for each in victoria.export('{target="words",__name__=~"event_.*"}')
+    }
+    assert values["event_text"] == [0]
+    assert values["event_ok"] == [1]
+    assert values["event_t1_ns"] == [int(float(AT_NS))]  # a double resolves 256 ns here
+    assert values["event_t1_ns"] != [AT_NS]
+
+
+async def test_records_within_a_millisecond_fall_on_one_instant(victoria: VictoriaMetrics) -> None:
+    sink = InfluxSink(settings(victoria, "v2"))
+    await sink.write([Record("event", AT_NS + number, {"target": "close"}, {"value": 1.0}) for number in range(2)])
     await sink.close()
     (series,) = victoria.export('event_value{target="close"}')
-    assert len(set(series["timestamps"])) == 1
+    assert set(series["timestamps"]) == {AT_NS // 10**6}
 
 
-async def test_text_is_not_kept_as_text(victoria: VictoriaMetrics) -> None:
-    sink = InfluxSink(settings(victoria, "v2"))
-    await sink.write([Record("event", AT_NS, {"target": "words"}, {"text": "clock stepped", "value": 1.0})])
-    await sink.close()
-    victoria.export('event_value{target="words"}')
-    found = victoria.export('event_text{target="words"}')
-    assert all(set(series["values"]) == {0} for series in found)
+async def test_writing_twice_is_harmless_only_with_deduplication(
+    lab: NeedPrograms, victoria: VictoriaMetrics, tmp_path: Path
+) -> None:
+    lab("victoria-metrics")
+    with VictoriaMetrics(tmp_path, "-dedup.minScrapeInterval=1ms") as deduplicating:
+        for server, expected in ((victoria, 2), (deduplicating, 1)):
+            sink = InfluxSink(settings(server, "v2"))
+            for _ in range(2):
+                await sink.write([Record("event", AT_NS, {"target": "twice"}, {"value": 1.0})])
+            await sink.close()
+            (series,) = server.export('event_value{target="twice"}')
+            assert len(series["values"]) == expected

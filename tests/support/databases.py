@@ -111,7 +111,7 @@ log-enabled = false
 class VictoriaMetrics:
     """A single-node VictoriaMetrics that keeps a hundred years."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *flags: str) -> None:
         self.port = free_tcp_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._argv = [
@@ -119,6 +119,7 @@ class VictoriaMetrics:
             f"-storageDataPath={folder}",
             f"-httpListenAddr=127.0.0.1:{self.port}",
             "-retentionPeriod=100y",
+            *flags,
         ]
         self._program: Program | None = None
 

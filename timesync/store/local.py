@@ -52,7 +52,7 @@ _PRUNE_ROWS = 20_000
 _DAY_NS = 86_400 * 10**9
 _END_OF_TIME_NS = 2**63 - 1
 _KINDS = {bool: "b", int: "i", float: "f", str: "s"}
-_GULP = 256  # records prepared between two pauses, so that the event loop never waits long for the interpreter lock
+_GULP = 64  # records prepared between two pauses, so that the event loop never waits long for the interpreter lock
 _PAUSE_S = 0.0002
 
 
@@ -94,7 +94,7 @@ class History:
             self._connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.execute("PRAGMA cache_size=-16000")
+            self._connection.execute("PRAGMA cache_size=-4000")
             self._connection.executescript(_SCHEMA)
         except sqlite3.Error:
             self._connection.close()
@@ -245,7 +245,7 @@ class History:
     def columns(self, selection: Selection, names: Sequence[str]) -> Columns:
         """The named values (of `COLUMNS`) as arrays, where all of them are present; in time order.
 
-        A million rows take well under a second. The records that lack a value are not in the answer: `records` has them,
+        A million rows take about a second. The records that lack a value are not in the answer: `records` has them,
         with the reason. Raises `DataError` for a name that is no such column.
         """
         import numpy as np  # noqa: PLC0415 - 100 ms that the probe itself need not spend

@@ -55,6 +55,7 @@ def create(path: Path) -> None:
     remove(new)
     connection = sqlite3.connect(new, isolation_level=None)
     try:
+        connection.execute("PRAGMA page_size=2048")  # a lone record costs a page or two of log: small ones
         connection.execute("CREATE TABLE record (row INTEGER PRIMARY KEY, payload BLOB, crc INTEGER)")
     finally:
         connection.close()

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["Chunk", "Note", "Shelf"]
+__all__ = ["GULP", "PAUSE_S", "Chunk", "Note", "Shelf"]
 
 ROW_BITS = 32
 _PATTERN = "segment-*.sqlite3"
-_GULP = 128  # rows between two pauses of a long read: the event loop waits for the interpreter lock no longer than that
-_PAUSE_S = 0.0002
+GULP = 128  # rows between two pauses of a long read: the event loop waits for the interpreter lock no longer than that
+PAUSE_S = 0.0002
 _OPEN_READERS = 4
 
 
@@ -227,10 +227,10 @@ class Shelf:
             stop = min(high, each.next_id)
             while position < stop and len(rows) < limit:
                 base = each.number << ROW_BITS
-                found = self._rows(each, position - base, stop - base, min(_GULP, limit - len(rows)))
+                found = self._rows(each, position - base, stop - base, min(GULP, limit - len(rows)))
                 rows.extend((base + row, payload) for row, payload in found)
                 position = base + found[-1][0] + 1 if found else stop
-                time.sleep(_PAUSE_S)
+                time.sleep(PAUSE_S)
             if len(rows) >= limit:
                 break
         else:

@@ -18,6 +18,7 @@ import fcntl
 import os
 import sqlite3
 import threading
+import time
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from timesync.store.lanes import Lane, Lanes
 from timesync.store.ledger import Ledger, RefusedRecord
 from timesync.store.payload import UnstorableRecordError, decode, encode
 from timesync.store.segment import CORRUPT, Damage
-from timesync.store.shelf import Shelf
+from timesync.store.shelf import GULP, PAUSE_S, Shelf
 from timesync.store.status import SinkStatus, SpoolStatus
 
 if TYPE_CHECKING:
@@ -329,7 +330,9 @@ class Spool:
             raise StoreError(f"the spool cannot be read now: {error}; trying again") from error
         records: list[Record] = []
         damaged: list[RefusedRecord] = []
-        for number, payload in chunk.rows:
+        for index, (number, payload) in enumerate(chunk.rows, start=1):
+            if index % GULP == 0:
+                time.sleep(PAUSE_S)
             if isinstance(payload, Damage):
                 reason, kept = f"record {number}: damaged on the disk, its checksum does not fit", b""
             else:

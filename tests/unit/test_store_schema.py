@@ -1,0 +1,22 @@
+"""The documented schema is the one that is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import timesync.store
+from timesync.records import FIELDS
+from timesync.store.local import COLUMNS
+
+README = Path(timesync.store.__file__).with_name("README.md")
+
+
+def test_every_field_stands_in_the_documented_table() -> None:
+    documented = {line for line in README.read_text().splitlines() if line.startswith("| `")}
+    wanted = [f"| `{name}` | {each.type} | {each.unit} | {each.meaning} |" for name, each in FIELDS.items()]
+    missing = [row for row in wanted if row not in documented]
+    assert not missing, f"put into {README}:\n" + "\n".join(missing)
+
+
+def test_fast_columns_are_fields_in_seconds() -> None:
+    assert {FIELDS[name].unit for name in COLUMNS} == {"s"}
