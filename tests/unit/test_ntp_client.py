@@ -350,6 +350,19 @@ def test_reply_before_its_request_is_refused() -> None:
     assert refusal(link.take(reply, START_NS - 5_000_000_000)).reason is Reason.IMPOSSIBLE_DELAY
 
 
+@pytest.mark.parametrize(("gained_ns", "fits"), [(40_000, True), (300_000, False)])
+def test_server_whose_clock_runs_fast_while_it_holds_the_packet_is_measured(gained_ns: int, fits: bool) -> None:
+    # Held for 200 ms: at 500 ppm, the most that an honest clock is slewed, its clock gains 100 us on ours.
+    link = basic()
+    link.server.processing_ns = 200_000_000
+    reply, t4_ns = link.answer(link.ask())
+    arrived_ns = START_NS + OUT_NS
+    delay_ns = t4_ns - START_NS - 200_000_000
+    fast = with_octets(reply, 40, ntp_time(arrived_ns + 200_000_000 + delay_ns + gained_ns))
+    event = only(link.take(fast, t4_ns))
+    assert isinstance(event, Measured) == fits
+
+
 def test_delay_below_zero_by_less_than_the_clocks_can_be_read_is_measured() -> None:
     link = basic()
     link.server.header.precision = -10  # 977 us

@@ -58,6 +58,8 @@ FACTS_OCTETS = 24
 REMEMBERED = 16
 # Unanswered polls after which a reply that still waits for its transmit timestamp is given up.
 PATIENCE = 8
+# The largest rate of an honest clock against another, s/s (RFC 5905 section 7.2 and the kernel: 500 ppm).
+GREATEST_RATE = 500e-6
 RANK = {Timestamping.USER: 0, Timestamping.KERNEL: 1, Timestamping.HARDWARE: 2}
 
 
@@ -387,8 +389,9 @@ def complete(answered: _Answered[Token], t3_raw: int, mode: str) -> NtpEvent[Tok
     t3_ns = ntp_to_unix_ns(t3_raw, t4.at_ns)
     if t3_ns < t2_ns:
         return Refused(Reason.TRANSMIT_BEFORE_RECEIVE, f"by {t2_ns - t3_ns} ns", final=True, facts=facts, token=token)
-    # Reading a clock is as good as its precision: a delay that is negative by no more than that is zero.
-    tolerance_ns = 1000 + int(2e9 * min(answered.precision_s, 1e-3))
+    # Reading a clock is as good as its precision, and while the server held the packet its clock may have run faster than
+    # ours by what the kernel slews at most: a delay that is negative by no more than that is zero.
+    tolerance_ns = 1000 + int(2e9 * min(answered.precision_s, 1e-3)) + int((t3_ns - t2_ns) * GREATEST_RATE)
     delay_ns = (t4.at_ns - t1.at_ns) - (t3_ns - t2_ns)
     if delay_ns < -tolerance_ns or t4.at_ns < t1.at_ns:
         return Refused(Reason.IMPOSSIBLE_DELAY, f"round trip {delay_ns} ns", final=True, facts=facts, token=token)
