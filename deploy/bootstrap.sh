@@ -80,7 +80,7 @@ install_pip() {
         if fetch_pip_wheel; then wheel=$(ls "$work"/pip/usr/share/python-wheels/pip-*.whl | tail -n 1); fi
     fi
     [ -n "$wheel" ] || fail "this Python has no pip, and none could be fetched." \
-        "Install it (Debian, Ubuntu: sudo apt-get install python3-venv) and try again." "Details: $log"
+        "Without a network, install it first (Debian, Ubuntu: sudo apt-get install python3-venv). Details: $log"
     "$venv/bin/python" "$wheel/pip" install -q --no-index "$wheel" >>"$log" 2>&1 ||
         fail "pip could not be installed into .venv." "Details: $log"
 }
@@ -104,12 +104,12 @@ make_venv() {
 pip_install() {
     { "$venv/bin/python" -m pip install --progress-bar off --disable-pip-version-check "$@" 2>&1; echo "exit $?"; } |
         while IFS= read -r line; do
-            printf '%s\n' "$line" >>"$log"
             case $line in
-            "Collecting "*) line=${line#Collecting }; printf '  %s\n' "${line%% *}" ;;
             "exit 0") exit 0 ;;
             "exit "*) exit 1 ;;
+            "Collecting "*) name=${line#Collecting }; printf '  %s\n' "${name%% *}" ;;
             esac
+            printf '%s\n' "$line" >>"$log"
         done
 }
 

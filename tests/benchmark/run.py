@@ -77,7 +77,7 @@ def machine() -> dict[str, Any]:
 
 def table(figures: list[Figure]) -> str:
     """The figures as aligned text."""
-    verdict = {True: "kept", False: "MISSED", None: ""}
+    verdict = {True: "PASS", False: "MISS", None: ""}
     rows = [("benchmark", "figure", "value", "limit", "")]
     for f in figures:
         limit = "" if f.limit is None else f"{'>=' if f.better == 'higher' else '<='} {f.limit:g}"

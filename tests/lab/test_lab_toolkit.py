@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import ntplib
 import pytest
 from support.chrony import Chronyd, free_port
+from support.debian import BINARIES, binary, over_usr, prepare
 from support.netns import cabled_pair, host
 from support.ntpsec import Ntpd
 from support.process import Program, ProgramError
@@ -51,6 +52,27 @@ def look(address: str, port: int, *, count: int = 30) -> Seen:
     replies = [client.request(address, version=4, port=port, timeout=2) for _ in range(count)]
     best = min(replies, key=lambda reply: reply.delay)
     return Seen(best.offset, best.delay)
+
+
+def test_every_program_of_the_lab_can_be_run(lab: NeedPrograms) -> None:
+    lab(*BINARIES)
+    assert prepare() == []
+    for words in (["chronyd", "--version"], ["ntpd", "--version"], ["influxd", "version"], ["prometheus", "--version"]):
+        with Program([binary(words[0]), *words[1:]]) as program:
+            assert program.wait() == 0, program.output
+
+
+def test_the_prefix_lies_over_usr_for_a_program_that_insists(lab: NeedPrograms, root: None) -> None:
+    lab("prometheus-alertmanager")
+    template = "/usr/share/prometheus/alertmanager/default.tmpl"
+    with Program(over_usr(["cat", template])) as program:
+        assert program.wait() == 0, program.output
+        assert "define" in program.output
+    assert Path(template).exists() == _alertmanager_is_installed()
+
+
+def _alertmanager_is_installed() -> bool:
+    return Path("/usr/bin/prometheus-alertmanager").exists()
 
 
 def test_chronyd_serves_the_time_and_an_offset_and_a_frequency_that_the_test_sets(lab: NeedPrograms) -> None:

@@ -58,7 +58,7 @@ FAULTS = {
 def test_each_fault_is_refused_by_its_name_and_over_when_the_server_is_well(fault: str, address: str) -> None:
     behaviour, reason = FAULTS[fault]
     with ScriptedServer(behaviour, behaviour, Behaviour(offset_s=25 * MS), address=address) as server:
-        account = measure(server.target, 4, timeout_s=0.15, interval_s=0.0)
+        account = measure(server.target, 4, timeout_s=0.25, interval_s=0.0)
     assert account.reasons == [reason, reason]
     assert all(missed.sent for missed in account.missed)
     assert len(account.exchanges) == 2
