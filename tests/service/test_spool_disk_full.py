@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def test_full_disk_costs_no_record_and_is_told_once(root: None, tmp_path: Path) -> None:
-    mount = 'mount -t tmpfs -o size=4m tmpfs "$1" && exec "$2" "$3" "$1"'
+    mount = 'mount -t tmpfs -o size=4m tmpfs "$1" && exec "$2" -P "$3" "$1"'
     command = ["unshare", "--mount", "sh", "-c", mount, "sh", str(tmp_path), sys.executable, script.__file__]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr

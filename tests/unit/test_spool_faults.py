@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from timesync.errors import StoreError
 from timesync.model import Record
 from timesync.settings import SpoolSettings
 from timesync.store.lanes import Lane
-from timesync.store.segment import SegmentWriter
+from timesync.store.segment import SegmentWriter, create
 from timesync.store.spool import Spool, SpoolOptions
 
 if TYPE_CHECKING:
@@ -216,6 +217,42 @@ def test_appending_itself_finds_out_that_the_disk_is_well_again(home: Home, disk
     outcomes = [spool.append([record(number)]) for number in range(1, 40)]
     assert outcomes[-1]
     assert everything(spool) == list(range(40))
+
+
+def test_long_queue_in_memory_is_written_in_several_goes(home: Home, disk: Disk) -> None:
+    spool = home.open()
+    disk.error = sqlite3.OperationalError("database or disk is full")
+    spool.append([record(number) for number in range(5000)])
+    disk.error = None
+    assert not spool.retry()
+    assert 0 < spool.status().buffered < 5000
+    assert spool.status().failing is not None
+    spool.close()
+    spool = home.open()
+    assert sorted(everything(spool)) == list(range(5000))
+
+
+def test_what_the_disk_refuses_until_the_end_is_counted(home: Home, disk: Disk) -> None:
+    spool = home.open()
+    disk.error = sqlite3.OperationalError("database or disk is full")
+    spool.append([record(1), record(2)])
+    spool.close()
+    assert home.open().status().dropped_by == {"disk refused until the end": 2}
+
+
+def test_closed_spool_says_so(home: Home) -> None:
+    spool = home.open()
+    spool.close()
+    with pytest.raises(StoreError, match="closed"):
+        spool.append([record(1)])
+
+
+@pytest.mark.parametrize(("durability", "level"), [("normal", 1), ("full", 2)])
+def test_durability_is_sqlites_synchronous_level(tmp_path: Path, durability: str, level: int) -> None:
+    create(tmp_path / "s")
+    writer = SegmentWriter(tmp_path / "s", durability)
+    assert writer._execute("PRAGMA synchronous").fetchone() == (level,)
+    writer.seal()
 
 
 @pytest.mark.parametrize(("when_full", "kept"), [("drop_oldest", [7, 8, 9]), ("drop_newest", [0, 1, 2])])

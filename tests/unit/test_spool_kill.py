@@ -26,7 +26,7 @@ ROUNDS = 50
 
 def killed_again_and_again(directory: Path) -> list[int]:
     """The last number acknowledged before each death."""
-    command = [sys.executable, victim.__file__, str(directory), "20251123", str(ROUNDS)]
+    command = [sys.executable, "-P", victim.__file__, str(directory), "20251123", str(ROUNDS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     return [int(line) for line in done.stdout.split()]

@@ -321,19 +321,20 @@ class HistorySink:
         self._clock_ns = clock_ns
         self._report = report
         self._history: History | None = None
+        self._events: list[Event] = []
         self._next_prune_ns = 0
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="timesync-history")
 
     async def write(self, records: Sequence[Record]) -> Sequence[Refusal]:
         """Store the records. Raises `SinkUnavailableError` when the disk will not have them now."""
         loop = asyncio.get_running_loop()
-        refusals, events = await loop.run_in_executor(self._worker, self._write, records)
-        for event in events:
-            self._report(event)
-        return refusals
+        try:
+            return await loop.run_in_executor(self._worker, self._write, records)
+        finally:
+            while self._events:
+                self._report(self._events.pop(0))
 
-    def _write(self, records: Sequence[Record]) -> tuple[list[Refusal], list[Event]]:
-        events: list[Event] = []
+    def _write(self, records: Sequence[Record]) -> list[Refusal]:
         for _ in range(2):  # once more in a new file if the old one turned out to be damaged
             try:
                 if self._history is None:
@@ -343,9 +344,9 @@ class HistorySink:
             except (OSError, sqlite3.Error) as error:
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF not in CORRUPT:
                     raise SinkUnavailableError(f"the history {self.path} cannot be written: {error}") from error
-                events.append(self._put_aside(error))
+                self._events.append(self._put_aside(error))
             else:
-                return refusals, events
+                return refusals
         raise SinkUnavailableError(f"the history {self.path} is damaged again at once: check the disk")
 
     def _put_aside(self, error: Exception) -> Event:

@@ -65,6 +65,7 @@ _SMALLEST_SEGMENT = 256 * 1024
 _LARGEST_SEGMENT = 16 * 1024 * 1024
 _MOST_BACKLOG_SPANS = 64
 _RETRY_CHUNK = 256
+_RETRY_CHUNKS = 8  # at one go: tens of milliseconds of the event loop
 _RETRY_EVERY = 16  # while the disk refuses, every so many appends try it again
 
 
@@ -155,7 +156,12 @@ class Spool:
     # --- the event loop ---------------------------------------------------------------------------------------------
 
     def append(self, records: Sequence[Record]) -> bool:
-        """Keep these records. True: they are on the disk. False: the disk refuses, some wait in memory (see `status`)."""
+        """Keep these records. True: they are on the disk. False: the disk refuses, some wait in memory (see `status`).
+
+        Raises `StoreError` after `close`, and never because of the disk.
+        """
+        if self._closed:
+            raise StoreError("the spool is closed; nothing can be kept any more")
         payloads: list[bytes] = []
         for record in records:
             try:
@@ -177,8 +183,10 @@ class Spool:
         return self._store(payloads)
 
     def retry(self) -> bool:
-        """Try the disk again with what waits in memory; true when nothing waits any more."""
-        while self._buffer:
+        """Try the disk again with what waits in memory, some thousand records at most; true when nothing waits any more."""
+        for _ in range(_RETRY_CHUNKS):
+            if not self._buffer:
+                break
             chunk = [self._buffer[index] for index in range(min(_RETRY_CHUNK, len(self._buffer)))]
             try:
                 self._to_shelf(chunk)
@@ -187,6 +195,8 @@ class Spool:
                 return False
             for _ in chunk:
                 self._buffer.popleft()
+        if self._buffer:
+            return False
         if self._failing is not None:
             self._failing = None
             self._note(
@@ -441,7 +451,10 @@ class Spool:
             return
         self._worker.submit(self.maintain).result()
         self._closed = True
-        if not self.retry():
+        waiting = len(self._buffer)
+        while not self.retry() and len(self._buffer) < waiting:
+            waiting = len(self._buffer)
+        if self._buffer:
             self._drop("disk refused until the end", len(self._buffer))
         self._worker.submit(self._save).result()
         self._worker.shutdown()
