@@ -31,7 +31,7 @@ __all__ = ["Delivery", "DeliveryOptions", "backoff_s", "wait_for"]
 class DeliveryOptions:
     """Records in a batch, how long fresh records gather before they go out, the pauses after failures, the housekeeping beat."""
 
-    batch_size: int = 5000
+    batch_size: int = 1000
     linger_s: float = 0.5
     first_pause_s: float = 1.0
     longest_pause_s: float = 60.0
