@@ -153,7 +153,10 @@ class NtpProber:
         finally:
             timer.cancel()
         self._release(poll)
-        return outcomes + self._outcomes(client, poll)
+        outcomes += self._outcomes(client, poll)
+        # A measurement names the poll before as its own: with its events kept, each poll would hold on to all before it.
+        poll.events.clear()
+        return outcomes
 
     async def close(self) -> Sequence[Outcome]:
         """Close the socket; a reply that still waited for its transmit timestamp is told as a miss."""
