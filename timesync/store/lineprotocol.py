@@ -32,8 +32,9 @@ _MEASUREMENT = str.maketrans({",": r"\,", " ": r"\ "})
 _TEXT = str.maketrans({'"': r"\"", "\\": r"\\"})
 _UNCLEAR = re.compile(r"\\(?:[,= \"\\]|$)")  # 1.6 reads it one way in a tag and another in a field name, 3 Core a third
 _INTEGERS = 2**63
-_MARKS = ((float, "%s"), (int, "%di"), (str, '"%s"'), (bool, "%s"))
+_MARKS = ((float, "%s"), (int, "%si"), (str, '"%s"'), (bool, "%s"))
 _MOST_CACHED = 10_000
+_LONGEST_CACHED = 100
 
 
 class LineProtocolError(StoreError):
@@ -44,7 +45,7 @@ class LineProtocolError(StoreError):
 class _Plan:
     """How to write all records with the same field names and types: which fields go where in a template.
 
-    Field order means nothing in line protocol, so the floats come first: orjson writes them all in one go.
+    Field order means nothing in line protocol, so the numbers come first: orjson writes them all in one go.
     """
 
     template: str
@@ -70,16 +71,19 @@ def encode(record: Record) -> str:
     plan = _PLANS.get(shape)
     if plan is None:
         plan = _remembered(_PLANS, shape, _plan(fields))
-    floats = orjson.dumps(plan.floats(values), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].decode()
-    if "n" in floats:  # null: what JSON makes of a float that is not finite
-        raise LineProtocolError(_not_finite(record))
     integers = plan.integers(values)
-    if max(integers, default=0) >= _INTEGERS or min(integers, default=0) < -_INTEGERS or abs(record.at_ns) >= _INTEGERS:
-        raise LineProtocolError(f"{record.measurement}: an integer of {(record.at_ns, *integers)} does not fit 64 bits")
-    numbers = floats.split(",") if floats else ()
-    texts = [_text(value) for value in plan.texts(values)]
+    try:
+        numbers = orjson.dumps((*plan.floats(values), *integers), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].decode()
+    except TypeError as error:  # orjson goes from -2^63 to 2^64 - 1
+        raise LineProtocolError(f"{record.measurement}: {error}") from error
+    if "n" in numbers:  # null: what JSON makes of a float that is not finite
+        raise LineProtocolError(_not_finite(record))
+    if (integers and max(integers) >= _INTEGERS) or abs(record.at_ns) >= _INTEGERS:
+        raise LineProtocolError(f"{record.measurement}: an integer of {(record.at_ns, *integers)} exceeds 64-bit range")
+    texts = [_TEXTS[value] for value in plan.texts(values)]
     booleans = ["true" if value else "false" for value in plan.booleans(values)]
-    return f"{series} {plan.template % (*numbers, *integers, *texts, *booleans)} {record.at_ns}"
+    split = numbers.split(",") if numbers else ()
+    return f"{series} {plan.template % (*split, *texts, *booleans)} {record.at_ns}"
 
 
 _T = TypeVar("_T")
@@ -160,7 +164,18 @@ def _not_finite(record: Record) -> str:
     return f"{record.measurement}: a field is not a finite number"
 
 
-def _text(value: str) -> str:
-    if not value.isascii():
-        _check_characters(value, "a text")
-    return value.translate(_TEXT) if '"' in value or "\\" in value else value
+class _Texts(dict[str, str]):
+    """Texts as they are written, made once: modes, addresses and reasons come again and again."""
+
+    def __missing__(self, value: str) -> str:
+        if not value.isascii():
+            _check_characters(value, "a text")
+        written = value.translate(_TEXT) if '"' in value or "\\" in value else value
+        if len(value) <= _LONGEST_CACHED:
+            if len(self) >= _MOST_CACHED:
+                self.clear()
+            self[value] = written
+        return written
+
+
+_TEXTS = _Texts()
