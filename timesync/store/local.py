@@ -112,6 +112,7 @@ class History:
         try:
             for index, record in enumerate(records, start=1):
                 if index % _GULP == 0:
+                    self._put(points, details)
                     time.sleep(_PAUSE_S)
                 try:
                     series, shape, values = self._placed(record)
@@ -121,8 +122,7 @@ class History:
                 fields = record.fields
                 points.append((series, record.at_ns, *(_number(fields.get(name)) for name in COLUMNS)))
                 details.append((series, record.at_ns, shape, values))
-            self._connection.executemany(_POINT, points)
-            self._connection.executemany(_DETAIL, details)
+            self._put(points, details)
             execute("COMMIT")
         except sqlite3.Error:
             self._series.clear()  # their rows went with the transaction
@@ -131,6 +131,13 @@ class History:
                 execute("ROLLBACK")
             raise
         return refusals
+
+    def _put(self, points: list[tuple[object, ...]], details: list[tuple[object, ...]]) -> None:
+        """Hand a gulp to SQLite and empty the lists: what orjson makes takes ten times its length until it is let go."""
+        self._connection.executemany(_POINT, points)
+        self._connection.executemany(_DETAIL, details)
+        points.clear()
+        details.clear()
 
     def _placed(self, record: Record) -> tuple[int, int, bytes]:
         if not -_END_OF_TIME_NS < record.at_ns < _END_OF_TIME_NS:

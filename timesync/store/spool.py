@@ -225,7 +225,9 @@ class Spool:
             self._worker.submit(self.maintain)
 
     def _hold(self, payloads: list[bytes]) -> None:
-        self._buffer.extend(payloads)
+        self._buffer.extend(
+            bytes(memoryview(payload)) for payload in payloads
+        )  # orjson's own take 8 kB each, these 1.5
         excess = len(self._buffer) - self._options.buffer_records
         if excess <= 0:
             return
