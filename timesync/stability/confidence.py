@@ -250,13 +250,20 @@ def chi2_interval(dev: Floats, edf: Floats, ci: float) -> tuple[Floats, Floats]:
 
     SP 1065 equation (50).
     """
-    lo, hi = np.full(dev.size, np.nan), np.full(dev.size, np.nan)
-    known = np.isfinite(edf)
+    below, above = _chi2_ratios(tuple(edf.tolist()), 0.5 * (1.0 - ci))
+    return dev * above, dev * below
+
+
+@lru_cache(maxsize=256)
+def _chi2_ratios(edf: tuple[float, ...], tail: float) -> tuple[Floats, Floats]:
+    """sqrt(edf/quantile) for the quantiles that leave `tail` below and above; kept, for records of one length repeat."""
+    degrees = np.array(edf)
+    ratios = np.full((2, degrees.size), np.nan)
+    known = np.isfinite(degrees)
     if np.any(known):
-        tail = 0.5 * (1.0 - ci)
-        lo[known] = dev[known] * np.sqrt(edf[known] / chi2_quantile(1.0 - tail, edf[known]))
-        hi[known] = dev[known] * np.sqrt(edf[known] / chi2_quantile(tail, edf[known]))
-    return lo, hi
+        for row, p in zip(ratios, (tail, 1.0 - tail), strict=True):
+            row[known] = np.sqrt(degrees[known] / chi2_quantile(p, degrees[known]))
+    return ratios[0], ratios[1]
 
 
 _RULES = {"exact": "model", "stable32": "published"}

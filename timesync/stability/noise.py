@@ -218,18 +218,34 @@ def _expected_delta(alpha: int, differences: int, m: int, n: int) -> float:
     return r1 / (1.0 + r1)
 
 
+def _dot(a: Floats, b: Floats) -> float:
+    """Scalar product in one thread: a threaded one loses more than it gains on a busy host."""
+    return float(np.einsum("i,i->", a, b))
+
+
 def _detrended(points: Floats) -> Floats:
     """Points less their least-squares parabola; a line or mean where there are too few for it."""
-    t = np.linspace(-1.0, 1.0, points.size) if points.size > 1 else np.zeros(points.size)
+    n = points.size
     here = ~np.isnan(points)
-    all_here = bool(here.all())
-    known, when = (points, t) if all_here else (points[here], t[here])
-    basis = [np.ones(when.size), when, when * when][: max(1, min(3, known.size - 1))]
-    gram = np.array([[a @ b for b in basis] for a in basis])
-    coefficients = np.linalg.solve(gram, np.array([a @ known for a in basis])) if known.size else np.zeros(1)
-    powers = (1.0, t, t * t)
-    trend = sum(c * p for c, p in zip(coefficients, powers, strict=False))
-    return np.asarray(points - trend)
+    count = int(np.count_nonzero(here))
+    if count < 2:
+        return points - np.nanmean(points) if count else points
+    t = np.linspace(-1.0, 1.0, n)
+    square = t * t
+    known, when = (points, t) if count == n else (np.where(here, points, 0.0), np.where(here, t, 0.0))
+    if count == n:
+        # sums of even powers of the abscissa in closed form; those of odd powers are zero
+        second, fourth = n * (n + 1) / (3.0 * (n - 1)), n * (n + 1) * (3.0 * n * n - 7.0) / (15.0 * (n - 1) ** 3)
+        power = [float(n), 0.0, second, 0.0, fourth]
+    else:
+        present = np.where(here, square, 0.0)
+        power = [float(count), float(when.sum()), float(present.sum()), _dot(present, when), _dot(present, present)]
+    terms = min(3, count - 1)
+    gram = np.array([[power[i + j] for j in range(terms)] for i in range(terms)])
+    moments = np.array([float(known.sum()), _dot(known, t), _dot(known, square)])[:terms]
+    c = np.zeros(3)
+    c[:terms] = np.linalg.solve(gram, moments)
+    return np.asarray(points - (c[0] + t * (c[1] + c[2] * t)))
 
 
 def _lag1(z: Floats) -> float:
@@ -240,13 +256,13 @@ def _lag1(z: Floats) -> float:
         return math.nan
     if n == z.size:
         centred = z - z.mean()
-        return _ratio(float(centred[:-1] @ centred[1:]), float(centred @ centred))
+        return _ratio(_dot(centred[:-1], centred[1:]), _dot(centred, centred))
     centred = np.where(here, z - np.mean(z[here]), 0.0)
     pairs = int(np.count_nonzero(here[:-1] & here[1:]))
     if pairs == 0:
         return math.nan
     # the mean over the pairs there are, brought to the scale of the published sum over n - 1 pairs
-    return _ratio(float(centred[:-1] @ centred[1:]) * (n - 1) / pairs, float(centred @ centred))
+    return _ratio(_dot(centred[:-1], centred[1:]) * (n - 1) / pairs, _dot(centred, centred))
 
 
 def _ratio(over: float, under: float) -> float:
@@ -353,7 +369,7 @@ class _PhaseRatio:
                 for (before, after), count in zip(((t0, t1), (t1, t2), (t2, t3)), there, strict=True)
             )
             third = last - 2.0 * middle + first
-        return float(third @ third) / third.size if third.size else math.nan
+        return _dot(third, third) / third.size if third.size else math.nan
 
 
 @lru_cache(maxsize=1024)
