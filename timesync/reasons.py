@@ -45,6 +45,10 @@ class Reason(StrEnum):
     MISSING_MAC = "missing_mac"
     BAD_MAC = "bad_mac"
     CRYPTO_NAK = "crypto_nak"
+    # A PTP master that is heard, and could not be measured.
+    NO_SYNC = "no_sync"
+    NO_FOLLOW_UP = "no_follow_up"
+    NO_DELAY_RESPONSE = "no_delay_response"
     # The server answered, and its answer cannot be used.
     KISS_RATE = "kiss_rate"
     KISS_DENY = "kiss_deny"
@@ -107,6 +111,13 @@ REASONS: dict[Reason, Meaning] = {
     ),
     Reason.BAD_MAC: Meaning(_S, "the reply's MAC does not verify", "compare the keys; look for forgery"),
     Reason.CRYPTO_NAK: Meaning(_S, "the server rejects our key", "compare key number, type and secret"),
+    Reason.NO_SYNC: Meaning(_S, "the master is heard, but sends no Sync", "look at the master's port state"),
+    Reason.NO_FOLLOW_UP: Meaning(
+        _N, "two-step Syncs come without their Follow_Up", "look for loss of port 320 traffic"
+    ),
+    Reason.NO_DELAY_RESPONSE: Meaning(
+        _S, "the master does not answer our Delay_Req", "check delay mechanism and filters"
+    ),
     Reason.KISS_RATE: Meaning(_S, "the server asks us to slow down", "raise the interval"),
     Reason.KISS_DENY: Meaning(_S, "the server denies access", "ask its operator for access"),
     Reason.KISS_RSTR: Meaning(_S, "the server restricts access", "ask its operator for access"),

@@ -1,0 +1,472 @@
+"""A PTP port that only listens and asks: every master it hears is followed, none is ever served or obeyed. Without I/O.
+
+Rule: a master is a port identity in a domain, and each is followed on its own, best or not. Time comes from a Sync with its
+Follow_Up (or a one-step Sync), the path from our Delay_Req and the master's Delay_Resp; each is matched by domain, identity and
+sequence number, and what does not match is refused by name. Corrections count in both directions. We never send Announce or Sync.
+
+Sources: IEEE 1588-2019 clauses 11.2 (offset), 11.3 (delay request-response), 9.2.6.12 (announce receipt time-out), 9.3.2.4.4
+(foreign masters), 9.3.4 (data set comparison).
+
+The exchange is given in the order of the rest of this project: t1 our request leaves, t2 it reaches the master, t3 the
+master's Sync leaves, t4 it reaches us; t2 and t3 on the master's time scale, so that offset = ((t2 - t1) + (t3 - t4)) / 2
+is master minus probe, the opposite of a PTP stack's offsetFromMaster.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from timesync.errors import WireError
+from timesync.reasons import Reason
+from timesync.wire.ptp.header import Flag, Header, MessageType, PortIdentity, Timestamp
+from timesync.wire.ptp.message import Announce, Message, Response, Stamped, decode, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from timesync.exchange.ntp import Stamp
+
+__all__ = [
+    "Appeared",
+    "BestChanged",
+    "Changed",
+    "MasterKey",
+    "MasterState",
+    "PtpEvent",
+    "PtpListener",
+    "PtpMeasured",
+    "PtpMissed",
+    "PtpRefused",
+    "Vanished",
+    "rank",
+]
+
+# Clause 9.3.2.4.4: a master counts once it has been heard twice within four of its intervals.
+FOREIGN_MASTER_THRESHOLD = 2
+# Clause 9.2.6.12: announceReceiptTimeout, in intervals; profiles use 2 to 10, the default profile 3.
+ANNOUNCE_TIMEOUT_INTERVALS = 3
+# Syncs and Follow_Ups that wait for their other half, per master.
+HALVES_KEPT = 8
+# A Sync older than this many of its own intervals is no sign of a living master.
+SYNC_TIMEOUT_INTERVALS = 5
+GREATEST_LOG_INTERVAL = 12
+STEPS_REMOVED_LIMIT = 255
+
+
+class MasterKey(NamedTuple):
+    """Who is measured: a port, in a domain of a standard development organisation."""
+
+    domain: int
+    sdo: int
+    port: PortIdentity
+
+
+class _Half(NamedTuple):
+    """One of Sync and Follow_Up, waiting for the other: its instant and correction."""
+
+    at_ns: int
+    correction: int
+    stamp: Stamp | None
+
+
+@dataclass(slots=True)
+class _Request:
+    """A Delay_Req that is open; its stamp may be bettered until the poll is closed."""
+
+    sequence_id: int
+    t1: Stamp | None = None
+
+
+class _Answer(NamedTuple):
+    """A master's Delay_Resp: when the request reached it, corrected."""
+
+    t2_ns: int
+    request: _Request
+    correction: int
+
+
+class SyncPair(NamedTuple):
+    """A complete Sync: when it left by the master (corrected), and when it came."""
+
+    t3_ns: int
+    t4: Stamp
+    sequence_id: int
+    heard_s: float
+    two_step: bool
+    correction: int
+
+
+@dataclass(slots=True)
+class MasterState:
+    """What is known of one master. Times `_s` are the caller's monotonic seconds."""
+
+    key: MasterKey
+    heard_s: float
+    announce: Announce | None = None
+    announce_flags: int = 0
+    announce_interval_s: float = 2.0
+    announced_s: float = float("-inf")
+    announces: int = 0
+    sync_interval_s: float = 1.0
+    sync: SyncPair | None = None
+    syncs: int = 0
+    syncs_missed: int = 0
+    response: _Answer | None = None
+    last_sync_sequence: int | None = None
+    halves: dict[int, _Half] = field(default_factory=dict)
+    follow_ups: dict[int, _Half] = field(default_factory=dict)
+
+    @property
+    def qualified(self) -> bool:
+        """Whether the best-master algorithm would look at it (clause 9.3.2.5)."""
+        announce = self.announce
+        return (
+            announce is not None
+            and self.announces >= FOREIGN_MASTER_THRESHOLD
+            and announce.steps_removed < STEPS_REMOVED_LIMIT
+            and not self.announce_flags & Flag.ALTERNATE_MASTER
+        )
+
+
+class PtpMeasured(NamedTuple):
+    """One master, measured: t2 and t3 on its own time scale, corrections applied."""
+
+    key: MasterKey
+    t1: Stamp
+    t2_ns: int
+    t3_ns: int
+    t4: Stamp
+    announce: Announce | None
+    announce_flags: int
+    two_step: bool
+    sync_correction: int
+    delay_correction: int
+
+
+class PtpMissed(NamedTuple):
+    """A master that is there, and was not measured by this poll."""
+
+    key: MasterKey
+    reason: Reason
+    detail: str
+
+
+class PtpRefused(NamedTuple):
+    """A message that was not used."""
+
+    reason: Reason
+    detail: str
+
+
+class Appeared(NamedTuple):
+    """A master that was not known, or is back."""
+
+    key: MasterKey
+
+
+class Vanished(NamedTuple):
+    """A master that has not been heard for too long."""
+
+    key: MasterKey
+    silent_s: float
+
+
+class Changed(NamedTuple):
+    """Something a master announces has changed: which field, from what, to what."""
+
+    key: MasterKey
+    what: str
+    old: int
+    new: int
+
+
+class BestChanged(NamedTuple):
+    """The master that the best-master algorithm would choose in a domain is another one."""
+
+    domain: int
+    sdo: int
+    old: MasterKey | None
+    new: MasterKey | None
+
+
+PtpEvent = PtpRefused | Appeared | Vanished | Changed | BestChanged
+
+WATCHED = ("grandmaster", "clock_class", "clock_accuracy", "steps_removed", "current_utc_offset_s", "time_source")
+
+
+def rank(state: MasterState) -> tuple[int, ...]:
+    """The order of the data set comparison (clause 9.3.4, figure 34, then 35): the smallest is best.
+
+    For an observer without a port of its own the topology's last comparison is by the sender's identity.
+    """
+    announce = state.announce
+    assert announce is not None
+    return (
+        announce.priority1,
+        announce.clock_class,
+        announce.clock_accuracy,
+        announce.offset_scaled_log_variance,
+        announce.priority2,
+        announce.grandmaster,
+        announce.steps_removed,
+        state.key.port.clock,
+        state.key.port.port,
+    )
+
+
+def _interval_s(log_interval: int, otherwise_s: float) -> float:
+    """2 to the power of a logMessageInterval; 0x7F and nonsense say nothing."""
+    return 2.0**log_interval if -GREATEST_LOG_INTERVAL <= log_interval <= GREATEST_LOG_INTERVAL else otherwise_s
+
+
+class PtpListener:
+    """One port of ours on one segment, in all domains.
+
+    Give it every PTP message by `received`. For a poll: `ask` gives the Delay_Req to send, `asked` says when it left, and `account`
+    closes the poll with one result for each master of the domain. `tick` notices who has gone.
+    """
+
+    def __init__(self, identity: PortIdentity) -> None:
+        self.identity = identity
+        self.masters: dict[MasterKey, MasterState] = {}
+        self.refused: Counter[Reason] = Counter()
+        self._best: dict[tuple[int, int], MasterKey | None] = {}
+        self._requests: dict[tuple[int, int], _Request] = {}
+        self._sequence = 0
+        self._handlers: Mapping[int, Callable[[Header, Any, Stamp, float], Sequence[PtpEvent]]] = {
+            MessageType.ANNOUNCE: self._announced,
+            MessageType.SYNC: self._synced,
+            MessageType.FOLLOW_UP: self._followed_up,
+            MessageType.DELAY_RESP: self._responded,
+        }
+
+    # Asking
+
+    def ask(self, domain: int, sdo: int = 0) -> bytes:
+        """A Delay_Req to every master of the domain; an older question of that domain is forgotten."""
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        self._requests[domain, sdo] = _Request(self._sequence)
+        for key, state in self.masters.items():
+            if (key.domain, key.sdo) == (domain, sdo):
+                state.response = None
+        header = Header(
+            MessageType.DELAY_REQ,
+            self.identity,
+            self._sequence,
+            domain,
+            control=1,
+            log_interval=0x7F,
+            major_sdo_id=sdo >> 8,
+            minor_sdo_id=sdo & 0xFF,
+        )
+        return encode(Message(header, Stamped(Timestamp(0, 0))))
+
+    def asked(self, domain: int, stamp: Stamp, sdo: int = 0) -> None:
+        """When the open Delay_Req of the domain left; of several stamps the last counts (a hardware stamp comes last)."""
+        request = self._requests.get((domain, sdo))
+        if request is not None:
+            request.t1 = stamp
+
+    def answered(self, domain: int, sdo: int = 0) -> bool:
+        """Whether every master of the domain that is heard has answered the open question and has a fresh Sync."""
+        states = [state for key, state in self.masters.items() if (key.domain, key.sdo) == (domain, sdo)]
+        return bool(states) and all(state.response is not None and state.sync is not None for state in states)
+
+    def account(self, domain: int, now_s: float, sdo: int = 0) -> Sequence[PtpMeasured | PtpMissed]:
+        """One result for each master of the domain: measured, or why not. A Sync is used once."""
+        self._requests.pop((domain, sdo), None)
+        results: list[PtpMeasured | PtpMissed] = []
+        for key, state in self.masters.items():
+            if (key.domain, key.sdo) == (domain, sdo):
+                results.append(_result(state, now_s))
+                state.sync = None
+                state.response = None
+        return results
+
+    # Hearing
+
+    def received(self, data: bytes, stamp: Stamp, now_s: float) -> Sequence[PtpEvent]:
+        """A PTP message arrived. Never raises, whatever the octets; what is not for us and not from a master is left alone."""
+        try:
+            message = decode(data)
+        except WireError as error:
+            return [self._refuse(Reason.MALFORMED, str(error))]
+        header, body = message.header, message.body
+        handle = self._handlers.get(header.message_type)
+        if handle is None or header.source == self.identity:
+            return []  # not a master's message, or our own multicast come back
+        return handle(header, body, stamp, now_s)
+
+    def tick(self, now_s: float) -> Sequence[PtpEvent]:
+        """Once a second or so: masters that have fallen silent are let go, and the best is chosen again."""
+        events: list[PtpEvent] = []
+        for key, state in list(self.masters.items()):
+            patience_s = ANNOUNCE_TIMEOUT_INTERVALS * state.announce_interval_s
+            patience_s = max(patience_s, SYNC_TIMEOUT_INTERVALS * state.sync_interval_s)
+            if now_s - state.heard_s > patience_s:
+                del self.masters[key]
+                events.append(Vanished(key, now_s - state.heard_s))
+                events += self._choose(key)
+            elif state.announce is not None and now_s - state.announced_s > patience_s:
+                state.announce, state.announces = None, 0
+                events += self._choose(key)
+        return events
+
+    def best(self, domain: int, sdo: int = 0) -> MasterKey | None:
+        """The master that the best-master algorithm would choose there."""
+        return self._best.get((domain, sdo))
+
+    def _refuse(self, reason: Reason, detail: str) -> PtpRefused:
+        self.refused[reason] += 1
+        return PtpRefused(reason, detail)
+
+    def _master(self, header: Header, now_s: float, events: list[PtpEvent]) -> MasterState:
+        sdo = header.major_sdo_id << 8 | header.minor_sdo_id
+        key = MasterKey(header.domain, sdo, header.source)
+        state = self.masters.get(key)
+        if state is None:
+            state = self.masters[key] = MasterState(key, now_s)
+            events.append(Appeared(key))
+        state.heard_s = now_s
+        return state
+
+    def _announced(self, header: Header, announce: Announce, _: Stamp, now_s: float) -> Sequence[PtpEvent]:
+        events: list[PtpEvent] = []
+        state = self._master(header, now_s, events)
+        old = state.announce
+        if old is not None:
+            for name in WATCHED:
+                before, after = getattr(old, name), getattr(announce, name)
+                if before != after:
+                    events.append(Changed(state.key, name, before, after))
+            if state.announce_flags != header.flags:
+                events.append(Changed(state.key, "flags", state.announce_flags, header.flags))
+        state.announce, state.announce_flags, state.announced_s = announce, header.flags, now_s
+        state.announce_interval_s = _interval_s(header.log_interval, state.announce_interval_s)
+        state.announces += 1
+        events += self._choose(state.key)
+        return events
+
+    def _choose(self, key: MasterKey) -> Sequence[PtpEvent]:
+        """The best master of a key's domain, if it is another one than before."""
+        place = (key.domain, key.sdo)
+        candidates = [
+            state for other, state in self.masters.items() if (other.domain, other.sdo) == place and state.qualified
+        ]
+        best = min(candidates, key=rank).key if candidates else None
+        old = self._best.get(place)
+        if best == old:
+            return ()
+        self._best[place] = best
+        return [BestChanged(key.domain, key.sdo, old, best)]
+
+    def _synced(self, header: Header, sync: Stamped, stamp: Stamp, now_s: float) -> Sequence[PtpEvent]:
+        events: list[PtpEvent] = []
+        state = self._master(header, now_s, events)
+        sequence = header.sequence_id
+        last = state.last_sync_sequence
+        if last is not None:
+            step = (sequence - last) & 0xFFFF
+            if step == 0 or step >= 0x8000:
+                events.append(self._refuse(Reason.DUPLICATE, f"Sync {sequence} after {last} from {header.source}"))
+                return events
+            state.syncs_missed += step - 1
+        state.last_sync_sequence = sequence
+        state.syncs += 1
+        state.sync_interval_s = _interval_s(header.log_interval, state.sync_interval_s)
+        if not header.has(Flag.TWO_STEP):
+            state.sync = _pair(sync.timestamp, header.correction, stamp, sequence, now_s, two_step=False)
+            return events
+        waiting = state.follow_ups.pop(sequence, None)
+        if waiting is None:
+            _keep(state.halves, sequence, _Half(0, header.correction, stamp))
+        else:
+            state.sync = SyncPair(
+                waiting.at_ns + _correction_ns(header.correction + waiting.correction),
+                stamp,
+                sequence,
+                now_s,
+                two_step=True,
+                correction=header.correction + waiting.correction,
+            )
+        return events
+
+    def _followed_up(self, header: Header, follow_up: Stamped, _: Stamp, now_s: float) -> Sequence[PtpEvent]:
+        events: list[PtpEvent] = []
+        state = self._master(header, now_s, events)
+        if not follow_up.timestamp.is_valid:
+            events.append(self._refuse(Reason.MALFORMED, f"a Follow_Up of {header.source} has 1e9 ns or more"))
+            return events
+        waiting = state.halves.pop(header.sequence_id, None)
+        if waiting is None:
+            # The Follow_Up came first (another socket), or its Sync was lost.
+            _keep(state.follow_ups, header.sequence_id, _Half(follow_up.timestamp.at_ns, header.correction, None))
+        elif waiting.stamp is not None:
+            correction = waiting.correction + header.correction
+            state.sync = _pair(follow_up.timestamp, correction, waiting.stamp, header.sequence_id, now_s, two_step=True)
+        return events
+
+    def _responded(self, header: Header, response: Response, _: Stamp, __: float) -> Sequence[PtpEvent]:
+        if response.requesting != self.identity:
+            return ()  # the answer to another port's question
+        sdo = header.major_sdo_id << 8 | header.minor_sdo_id
+        request = self._requests.get((header.domain, sdo))
+        if request is None or request.sequence_id != header.sequence_id:
+            return [self._refuse(Reason.LATE, f"Delay_Resp {header.sequence_id} of {header.source} was not awaited")]
+        state = self.masters.get(MasterKey(header.domain, sdo, header.source))
+        if state is None:
+            return [self._refuse(Reason.WRONG_SOURCE, f"Delay_Resp of {header.source}, which sends no Sync")]
+        if state.response is not None:
+            return [self._refuse(Reason.DUPLICATE, f"Delay_Resp {header.sequence_id} of {header.source} came twice")]
+        if not response.timestamp.is_valid:
+            return [self._refuse(Reason.MALFORMED, f"a Delay_Resp of {header.source} has 1e9 ns or more")]
+        t2_ns = response.timestamp.at_ns - _correction_ns(header.correction)
+        state.response = _Answer(t2_ns, request, header.correction)
+        return ()
+
+
+def _correction_ns(correction: int) -> int:
+    """A correctionField (2^-16 ns) to the nearest ns."""
+    return (correction + 0x8000) >> 16
+
+
+def _pair(
+    timestamp: Timestamp, correction: int, stamp: Stamp, sequence_id: int, now_s: float, *, two_step: bool
+) -> SyncPair:
+    return SyncPair(timestamp.at_ns + _correction_ns(correction), stamp, sequence_id, now_s, two_step, correction)
+
+
+def _keep(halves: dict[int, _Half], sequence_id: int, half: _Half) -> None:
+    halves[sequence_id] = half
+    if len(halves) > HALVES_KEPT:
+        del halves[next(iter(halves))]
+
+
+def _result(state: MasterState, now_s: float) -> PtpMeasured | PtpMissed:
+    """What this poll learned of one master."""
+    sync, response = state.sync, state.response
+    if sync is None:
+        halves = len(state.halves)
+        reason = Reason.NO_FOLLOW_UP if halves else Reason.NO_SYNC
+        return PtpMissed(state.key, reason, f"{state.syncs} Sync heard in all, {halves} without Follow_Up")
+    if response is None or response.request.t1 is None:
+        return PtpMissed(state.key, Reason.NO_DELAY_RESPONSE, f"the last Sync is {now_s - sync.heard_s:.1f} s old")
+    return PtpMeasured(
+        state.key,
+        response.request.t1,
+        response.t2_ns,
+        sync.t3_ns,
+        sync.t4,
+        state.announce,
+        state.announce_flags,
+        sync.two_step,
+        sync.correction,
+        response.correction,
+    )
+
+
+def qualified_masters(masters: Mapping[MasterKey, MasterState]) -> Sequence[MasterState]:
+    """The masters that the best-master algorithm would look at, best first."""
+    return sorted((state for state in masters.values() if state.qualified), key=rank)
