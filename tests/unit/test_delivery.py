@@ -59,7 +59,7 @@ class Times:
 
     async def settle(self) -> None:
         """Let every task come to rest: all of them wait for something that has not come (the spool's thread takes real time)."""
-        for _ in range(10_000):
+        for _ in range(50_000):
             await asyncio.sleep(0.0002)
             if sum(not event.is_set() and not due.is_set() for _, event, due in self._waiters) >= self.parties:
                 return

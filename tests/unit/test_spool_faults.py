@@ -14,6 +14,7 @@ from timesync.model import Record
 from timesync.settings import SpoolSettings
 from timesync.store.lanes import Lane
 from timesync.store.segment import SegmentWriter, create
+from timesync.store.shelf import Shelf
 from timesync.store.spool import Spool, SpoolOptions
 
 if TYPE_CHECKING:
@@ -321,3 +322,20 @@ def test_full_spool_drops_the_newest_where_that_is_chosen(home: Home) -> None:
     assert kinds(spool).count("spool_full") == 1
     assert spool.append([record(1000)])  # there is room again
     assert everything(spool) == [1000]
+
+
+def test_lasting_trouble_is_told_once_and_again_when_it_comes_back(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = home.open()
+
+    def refuse(shelf: Shelf) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(Shelf, "maintain", refuse)
+            for _ in range(3):
+                spool.maintain()
+                spool.append([record(1)])
+        told = kinds(spool)
+        assert told == ["spool_maintenance_failed"]
+        spool.maintain()

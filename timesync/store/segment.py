@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 _COMPANIONS = ("", "-wal", "-shm", "-journal")
+_SMALL_CACHE = "PRAGMA cache_size=-256"  # kB; rows are appended and read in order, so no page is wanted twice
 _INSERT = "INSERT OR REPLACE INTO record (row, payload, crc) VALUES (?, ?, ?)"
 
 CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -77,6 +78,7 @@ class SegmentWriter:
         try:
             self._execute("PRAGMA journal_mode=WAL")
             self._execute("PRAGMA wal_autocheckpoint=0")
+            self._execute(_SMALL_CACHE)
             self._execute("PRAGMA secure_delete=OFF")
             self._execute(f"PRAGMA synchronous={'FULL' if durability == 'full' else 'NORMAL'}")
             (times,) = self._execute("PRAGMA user_version").fetchone()
@@ -142,6 +144,7 @@ class SegmentReader:
         name = f"file:{quote(str(path))}?mode=rw"  # never create: a file that has gone is missed, not replaced by an empty one
         self._connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0)
         self._connection.execute("PRAGMA wal_autocheckpoint=0")
+        self._connection.execute(_SMALL_CACHE)
 
     def last_row(self) -> int:
         """The highest row number, 0 in an empty segment."""

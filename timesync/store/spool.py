@@ -114,6 +114,7 @@ class Spool:
             threading.RLock()
         )  # one disk-bound method at a time, from whatever thread; the event loop never takes it
         self._events: deque[Event] = deque(maxlen=1000)
+        self._told: dict[str, str] = {}
         self._buffer: deque[bytes] = deque()
         self._failing: str | None = None
         self._held_appends = 0
@@ -176,6 +177,7 @@ class Spool:
                 "spool_full", f"the spool has reached {self._settings.max_bytes} bytes: new records are dropped"
             )
             return False
+        self._over("spool_full")
         if self._buffer:
             self._hold(payloads)
             self._held_appends += 1
@@ -381,6 +383,7 @@ class Spool:
         """What has to be done every second or so: sync, seal, keep within the size, save counts."""
         try:
             self._shelf.maintain()
+            self._over("spool_maintenance_failed")
         except (OSError, sqlite3.Error) as error:
             self._note_once("spool_maintenance_failed", f"the spool cannot be kept in order: {error}; trying again")
         self._remove_delivered()
@@ -432,6 +435,7 @@ class Spool:
         try:
             self._ledger.write(lanes, refused, counts)
             self._saved_lanes = lanes
+            self._over("spool_ledger_failed")
         except sqlite3.Error as error:
             with self._lock:
                 self._unsaved_refused = [*refused, *self._unsaved_refused][-self._options.keep_refused :]
@@ -470,9 +474,13 @@ class Spool:
         self._events.append(Event(kind, self._clock_ns(), severity, text, evidence=evidence))
 
     def _note_once(self, kind: str, text: str) -> None:
-        """Say it unless it is already waiting to be told."""
-        if all(event.kind != kind for event in tuple(self._events)):
+        """Say it unless it was the last that was said of this kind; `_over` makes it news again."""
+        if self._told.get(kind) != text:
+            self._told[kind] = text
             self._note(kind, Severity.ERROR, text, {})
+
+    def _over(self, kind: str) -> None:
+        self._told.pop(kind, None)
 
 
 def _claim(directory: Path) -> int:
