@@ -282,7 +282,7 @@ def test_card_that_is_taken_away_leaves_the_kernels_stamps() -> None:
     assert clock.to_system_ns(kernel.phc_ns(kernel.system_ns), 6 * S) is not None
 
 
-@pytest.mark.parametrize("step_ns", [-3600 * S, -S, -300_000, 300_000, S, 3600 * S])
+@pytest.mark.parametrize("step_ns", [-3600 * S, -S, -100_000, 100_000, S, 3600 * S])
 def test_no_rate_is_drawn_across_a_step_of_the_system_clock(step_ns: int) -> None:
     kernel, epoch = FakeKernel(), Epoch()
     clock = opened(kernel, epoch)
