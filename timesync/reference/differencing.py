@@ -14,6 +14,7 @@ probe's clock whose rate stays within phi of any constant. Outside all measureme
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ __all__ = ["Differencer", "LocalClock", "realise_locally"]
 
 # Reference measurements kept of one epoch: enough for any bracket within the greatest age, however dense the polls.
 KEPT = 4096
+# Completed in one go by a measurement; the next one, or `overdue`, goes on. Some ms of work.
+SHARE = 32
 # Epochs kept: exchanges of the one before still come in after a step (interleaved mode tells a poll later).
 EPOCHS_KEPT = 2
 
@@ -79,15 +82,19 @@ class Differencer:
         self._phi = phi
         self._references: dict[int, list[ClockOffset]] = {}
         self._waiting: list[_Waiting] = []
+        self._ready: deque[ClockOffset] = deque()
         self._scatter: dict[str, TypeA] = {}
 
     @property
     def waiting(self) -> int:
         """How many offsets wait for the reference."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._ready)
 
     def reference(self, offset: ClockOffset) -> Sequence[TimeError]:
-        """A measurement of the reference: completes the targets before it, and is itself the realisation of UTC(k)."""
+        """A measurement of the reference: completes the targets before it, and is itself the realisation of UTC(k).
+
+        Of very many targets that become complete, `SHARE` are given now and the others by the calls that follow.
+        """
         epoch = offset.clock_epoch
         same = self._references.setdefault(epoch, [])
         insort(same, offset, key=_at_ns)
@@ -98,7 +105,17 @@ class Differencer:
         complete = [waiting for waiting in self._waiting if not self._may_improve(waiting.offset)]
         if complete:
             self._waiting = [waiting for waiting in self._waiting if self._may_improve(waiting.offset)]
-        return [self._itself(offset), *(self._difference(waiting.offset) for waiting in complete)]
+            self._ready.extend(waiting.offset for waiting in complete)
+        return [self._itself(offset), *self._share()]
+
+    def _share(self) -> list[TimeError]:
+        """The next of those that are complete, oldest first: a thousand at once would hold up the polls of all others."""
+        ready = self._ready
+        return [self._difference(ready.popleft()) for _ in range(min(SHARE, len(ready)))]
+
+    def _all_ready(self) -> list[TimeError]:
+        ready, self._ready = self._ready, deque()
+        return [self._difference(offset) for offset in ready]
 
     def _may_improve(self, offset: ClockOffset) -> bool:
         """Whether a measurement of the reference can still come that is later than `offset` and of the same epoch."""
@@ -111,10 +128,11 @@ class Differencer:
 
     def target(self, offset: ClockOffset, now_ns: int) -> Sequence[TimeError]:
         """A measurement of a target: complete at once if the reference was measured after it, else it waits."""
-        if not self._may_improve(offset):
-            return [self._difference(offset)]
-        self._waiting.append(_Waiting(offset, now_ns))
-        return []
+        if self._may_improve(offset):
+            self._waiting.append(_Waiting(offset, now_ns))
+        else:
+            self._ready.append(offset)
+        return self._share()
 
     def provisional(self, now_ns: int, after_s: float) -> Sequence[TimeError]:
         """What can be claimed now for offsets that have waited longer than `after_s`, each told once.
@@ -128,21 +146,22 @@ class Differencer:
         return [self._claim(waiting.offset, self._at(waiting.offset)) for waiting in untold]
 
     def overdue(self, now_ns: int) -> Sequence[TimeError]:
-        """The offsets that have waited longer than the greatest age, with the best claim there is."""
+        """The offsets that have waited longer than the greatest age, with the best claim there is; and all that are complete."""
         late = [waiting for waiting in self._waiting if waiting.waited(now_ns, self._max_age_ns)]
         if late:
             self._waiting = [waiting for waiting in self._waiting if not waiting.waited(now_ns, self._max_age_ns)]
-        return [self._difference(waiting.offset) for waiting in late]
+        return [*self._all_ready(), *(self._difference(waiting.offset) for waiting in late)]
 
     def flush(self) -> Sequence[TimeError]:
         """Everything that still waits, with the best claim there is: at the end of the daemon."""
         waiting, self._waiting = self._waiting, []
-        return [self._difference(each.offset) for each in waiting]
+        return [*self._all_ready(), *(self._difference(each.offset) for each in waiting)]
 
     def forget(self, target: str) -> None:
         """A target that is no longer measured."""
         self._scatter.pop(target, None)
         self._waiting = [waiting for waiting in self._waiting if waiting.offset.target != target]
+        self._ready = deque(offset for offset in self._ready if offset.target != target)
 
     def _itself(self, offset: ClockOffset) -> TimeError:
         """The reference against UTC(k): zero by declaration, with its own claim and tie as bound."""
