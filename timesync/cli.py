@@ -25,6 +25,7 @@ COMMANDS = {
     "measure": "measure servers once and print a table",
     "check": "check a configuration: every problem at once, or a summary",
     "export": "give what has been measured as CSV, JSON lines or Parquet",
+    "stability": "Allan deviation and its kin, MTIE and masks, of files or of what has been measured",
 }
 
 EPILOG = """\
