@@ -80,6 +80,7 @@ class SpoolSettings:
     directory: Path
     max_bytes: int = 2_000_000_000
     when_full: str = "drop_oldest"  # or "drop_newest"
+    durability: str = "normal"  # a power cut costs a second; "full": nothing, for one fsync an append
 
 
 @dataclass(frozen=True, slots=True)

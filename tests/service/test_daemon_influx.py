@@ -9,7 +9,7 @@ import pytest
 from support.chrony import Chronyd
 from support.databases import Influxd
 from support.process import Program, wait_until
-from support.timesync import program
+from support.installed import program
 
 from timesync.daemon import HISTORY_FILE
 from timesync.errors import StoreError

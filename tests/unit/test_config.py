@@ -192,6 +192,7 @@ coverage_factor = 3
 directory = "spool"
 max_bytes = "2 GB"
 when_full = "drop_newest"
+durability = "full"
 [history]
 enabled = false
 retention_days = "forever"
@@ -238,7 +239,7 @@ format = "json"
     assert settings.leap_seconds_file == folder_of_secrets / "leap-seconds.list"
     assert (settings.reference_max_age_s, settings.oscillator_ppm) == (120.0, 2.5)
     assert (settings.coverage_factor, settings.resolve_again_s) == (3.0, 60.0)
-    assert settings.spool == SpoolSettings(folder_of_secrets / "spool", 2_000_000_000, "drop_newest")
+    assert settings.spool == SpoolSettings(folder_of_secrets / "spool", 2_000_000_000, "drop_newest", "full")
     assert settings.history == HistorySettings(enabled=False, retention_days=None)
     v2, v1 = settings.influx
     assert v2 == InfluxSettings(

@@ -321,6 +321,14 @@ SPOOL = Table(
             default="drop_oldest",
             choices=("drop_oldest", "drop_newest"),
         ),
+        Key(
+            "durability",
+            Type.CHOICE,
+            "what a power cut may cost: `normal` about the last second, `full` nothing, for one fsync at every measurement",
+            '"normal"',
+            default="normal",
+            choices=("normal", "full"),
+        ),
     ),
     wrong_names=("buffer", "queue"),
 )

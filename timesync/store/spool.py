@@ -71,9 +71,8 @@ _RETRY_EVERY = 16  # while the disk refuses, every so many appends try it again
 
 @dataclass(frozen=True, slots=True)
 class SpoolOptions:
-    """What an operator seldom changes. `durability` is "normal" or "full"; `buffer_records` bounds what waits in memory."""
+    """What nobody configures. `buffer_records` bounds what waits in memory while the disk refuses."""
 
-    durability: str = "normal"
     buffer_records: int = 50_000
     keep_refused: int = 10_000
 
@@ -130,7 +129,7 @@ class Spool:
             self._counters: Counter[str] = Counter(self._ledger.counters())
             furthest = max((state.live for state in self._lanes.values()), default=0)
             size = min(_LARGEST_SEGMENT, max(_SMALLEST_SEGMENT, settings.max_bytes // 16))
-            self._shelf = Shelf(settings.directory, size, options.durability, furthest - 1, self._note, clock_ns)
+            self._shelf = Shelf(settings.directory, size, settings.durability, furthest - 1, self._note, clock_ns)
             self._shelf.maintain()
         except (OSError, sqlite3.Error) as error:
             raise StoreError(
