@@ -299,6 +299,10 @@ def test_no_rate_is_drawn_across_a_step_of_the_system_clock(step_ns: int) -> Non
         system_ns = clock.to_system_ns(kernel.phc_ns(stamp_ns), turn * 200_000_000)
         assert system_ns is not None
         assert abs(system_ns - stamp_ns) <= 3
+        later_ns = stamp_ns + 40_000_000
+        system_ns = clock.to_system_ns(kernel.phc_ns(later_ns), turn * 200_000_000 + 40_000_000)
+        assert system_ns is not None
+        assert abs(system_ns - later_ns) <= 3
         kernel.system_ns += 200_000_000
 
 
