@@ -6,7 +6,8 @@ request to clock offset; `rows` takes the outcomes through the pipeline too. The
 its distribution is taken at 10 %, 50 % and 100 % of the `rows` rate by the daemon's own scheduler and pipeline (nothing stored).
 
 Part 2, the daemon: 1,000 targets at 1 Hz against a reference, spool and history on the disk, /metrics scraped every 15 s. Its
-processor time is read from /proc by the parent. At the end each poll must be a row of the history.
+processor time is read from /proc by the parent. At the end each poll must be a row: of the history, or of the spool, which is
+then emptied as the next start would.
 
 On a machine that is busy with other things the processor time of an exchange says more than the rate: both are told.
 """
@@ -39,6 +40,9 @@ from timesync.model import Exchange, Missed, Timestamping
 from timesync.pipeline import Pipeline
 from timesync.plugin import EngineContext, load_kind
 from timesync.settings import HttpSettings, ProbeSettings, SiteSettings, SpoolSettings, TargetSettings, Tie
+from timesync.store.delivery import Delivery
+from timesync.store.local import HistorySink
+from timesync.store.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -315,8 +319,23 @@ def status_of(pid: int) -> tuple[float, float]:
     return (int(words[11]) + int(words[12])) / TICKS_PER_S, kilobytes / 1024
 
 
+async def deliver_rest(directory: Path) -> int:
+    """What the next start would do with what the daemon did not hand on in its last seconds; how many records that was."""
+    sink = HistorySink(directory / HISTORY_FILE, None, clock_ns=time.time_ns, report=lambda event: None)
+    spool = Spool(SpoolSettings(directory), [sink.name], clock_ns=time.time_ns)
+    left = spool.status().depth
+    delivery = Delivery(spool, [sink], clock_ns=time.time_ns, uniform=lambda: 0.5, report=lambda event: None)
+    delivering = asyncio.create_task(delivery.run())
+    await asyncio.sleep(0)
+    if not await delivery.stop(120.0):
+        raise RuntimeError("the spool could not be emptied within two minutes")
+    await delivering
+    spool.close()
+    return left
+
+
 def watch_daemon(addresses: Sequence[str], seconds: float) -> dict[str, Any]:
-    """Start the daemon, scrape it, read what it uses, end it, and count its history."""
+    """Start the daemon, scrape it, read what it uses, end it, and count its history and what was left in its spool."""
     with tempfile.TemporaryDirectory(prefix="bench-load-") as folder:
         process = child("daemon", folder, *addresses)
         assert process.stdout is not None
@@ -338,6 +357,7 @@ def watch_daemon(addresses: Sequence[str], seconds: float) -> dict[str, Any]:
         last_cpu_s, _ = status_of(process.pid)
         wall_s = time.monotonic() - begun_s
         found = answer(process)
+        found["left_in_spool"] = asyncio.run(deliver_rest(Path(folder)))
         with sqlite3.connect(Path(folder) / HISTORY_FILE) as history:
             (rows,) = history.execute(
                 "SELECT count(*) FROM detail JOIN series ON series.id = detail.series WHERE measurement = 'time_error'"
@@ -410,7 +430,8 @@ def report_daemon(figures: Figures, found: dict[str, Any]) -> None:
     """What the whole daemon uses."""
     print(
         f"\ndaemon, {DAEMON_TARGETS} targets at 1 Hz for {found['seconds']:.0f} s: {found['polls']} polls, "
-        f"{found['replies']} replies, losses {found['losses'] or 'none'}, {found['rows']} rows\n"
+        f"{found['replies']} replies, losses {found['losses'] or 'none'}, {found['rows']} rows "
+        f"({found['left_in_spool']} of them still in the spool at the end)\n"
         f"scrape of {found['scrape_bytes'] / 1e6:.1f} MB in at most {found['scrape_s'] * 1e3:.0f} ms; event loop late by "
         f"p50 {found['loop_lag_p50_ms']:.2f}, p99 {found['loop_lag_p99_ms']:.2f}, at most {found['loop_lag_max_ms']:.1f} ms",
         flush=True,
