@@ -317,7 +317,7 @@ def test_target_that_is_not_in_the_history_is_told_with_those_that_are(tmp_path:
 def test_history_that_is_not_there_exits_2(tmp_path: Path, run: Any) -> None:
     result = run("--history", "a", "--directory", str(tmp_path))
     assert result.status == 2
-    assert "there is no history at" in result.err
+    assert "there is no history in" in result.err
 
 
 # --- plots -------------------------------------------------------------------------------------------------------------

@@ -1,11 +1,14 @@
-"""Numbers on the command line: what is not one is told in words, with the range."""
+"""Numbers and instants on the command line: what is not one is told in words, with the range."""
 
 from __future__ import annotations
 
 import argparse
 import math
 
-__all__ = ["count", "interval", "key_number", "port", "seconds"]
+from timesync.errors import DataError
+from timesync.timescale import parse_utc
+
+__all__ = ["count", "instant", "interval", "key_number", "port", "seconds"]
 
 
 def seconds(text: str) -> float:
@@ -26,6 +29,14 @@ def count(text: str) -> int:
 def key_number(text: str) -> int:
     """The number of a symmetric key."""
     return _whole(text, 1, 2**32 - 1)
+
+
+def instant(text: str) -> int:
+    """An instant, ISO 8601 or MJD, as Unix ns."""
+    try:
+        return parse_utc(text)
+    except DataError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def port(text: str) -> int:

@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from timesync.commands.numbers import seconds
+from timesync.commands.history import add_place_options, history_file
+from timesync.commands.numbers import instant, seconds
 from timesync.errors import DataError
-from timesync.timescale import parse_utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -97,11 +97,9 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
     )
     history = parser.add_argument_group("history")
     history.add_argument("--history", metavar="TARGET", action="append", help="a target's time error; may be repeated")
-    history.add_argument("--from", dest="start", metavar="T", type=_instant, help="first instant (ISO 8601 or MJD)")
-    history.add_argument("--to", dest="end", metavar="T", type=_instant, help="end, itself not included")
-    history.add_argument(
-        "--directory", metavar="DIR", type=Path, help="where it is kept (default: the demonstration's)"
-    )
+    history.add_argument("--from", dest="start", metavar="T", type=instant, help="first instant (ISO 8601 or MJD)")
+    history.add_argument("--to", dest="end", metavar="T", type=instant, help="end, itself not included")
+    add_place_options(history)
 
 
 def _add_statistics_options(parser: argparse.ArgumentParser) -> None:
@@ -163,13 +161,6 @@ def _level(text: str) -> float | None:
     return value
 
 
-def _instant(text: str) -> int:
-    try:
-        return parse_utc(text)
-    except DataError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def _words(text: str) -> list[str]:
     words = [word.strip().lower() for word in text.split(",")]
     if not all(words):
@@ -200,8 +191,8 @@ def run(args: argparse.Namespace) -> int:
         args.usage_error("give a FILE, - for standard input, or --history TARGET")
     if args.files.count("-") > 1:
         args.usage_error("standard input can be read once")
-    if not args.history and (args.start is not None or args.end is not None or args.directory is not None):
-        args.usage_error("--from, --to and --directory go with --history")
+    if not args.history and any(each is not None for each in (args.start, args.end, args.directory, args.config)):
+        args.usage_error("--from, --to, --directory and --config go with --history")
     progress = _Progress(show=sys.stderr.isatty())
     names = _statistics(args.statistics)
     masks = [mask for word in args.mask for mask in _masks(word)]
@@ -330,12 +321,11 @@ def _gridded(
 
 
 def _from_history(args: argparse.Namespace, say: Callable[[str], None]) -> Iterator[Data]:
-    from timesync.commands.up import state_directory  # noqa: PLC0415 - asyncio, which files do not need
     from timesync.store.local import History, Selection  # noqa: PLC0415 - sqlite, which files do not need
 
-    directory: Path = args.directory or state_directory()
+    path = history_file(args)
     column = args.column or "time_error_s"
-    history = History(directory / "history.sqlite3", read_only=True)
+    history = History(path, read_only=True)
     try:
         for target in args.history:
             say(f"reading {target}")
@@ -343,7 +333,7 @@ def _from_history(args: argparse.Namespace, say: Callable[[str], None]) -> Itera
             selection = Selection(target=target, **{key: value for key, value in span.items() if value is not None})
             found = history.columns(selection, [column])
             if found.at_ns.size == 0:
-                raise DataError(_nothing(target, column, history.targets(), directory))
+                raise DataError(_nothing(target, column, history.targets(), path))
             yield _gridded(
                 f"{target} ({column})", found.at_ns, found.values[column] * args.scale, args.kind or "phase", (), args
             )
@@ -351,12 +341,12 @@ def _from_history(args: argparse.Namespace, say: Callable[[str], None]) -> Itera
         history.close()
 
 
-def _nothing(target: str, column: str, targets: Sequence[str], directory: Path) -> str:
+def _nothing(target: str, column: str, targets: Sequence[str], path: Path) -> str:
     if target not in targets:
         there = ", ".join(targets) or "none at all"
-        return f"the history in {directory} has no target {target!r}; it has {there}"
+        return f"{path} has no target {target!r}; it has {there}"
     return (
-        f"the history in {directory} has no {column} of {target!r} in this span; "
+        f"{path} has no {column} of {target!r} in this span; "
         "without a claim against UTC(k) there is still --column offset_s"
     )
 
