@@ -14,21 +14,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from timesync.stability.blocks import (
+    Room,
     difference_blocks,
     double_windows,
     mean_square_differences,
+    octave_of_windows,
     powers_of_two,
     sum_squares,
     window_sums,
 )
 from timesync.stability.estimate import Statistic, Terms
-from timesync.stability.record import Record, levelled, whole
+from timesync.stability.record import Record, levelled, steady, whole
 from timesync.stability.taus import TauGrid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from timesync.stability.result import Floats, Integers
+    from timesync.stability.result import Booleans, Floats, Integers
 
 __all__ = ["adev", "hdev", "mdev", "oadev", "ohdev", "tdev"]
 
@@ -37,10 +39,10 @@ NORM = {2: 2.0, 3: 6.0}  # sum of the squares of the weights of frequency: (1, -
 
 def _overlapping(order: int) -> Callable[[Record, Integers], Terms]:
     def evaluate(record: Record, factors: Integers) -> Terms:
-        dev, n = np.zeros(factors.size), np.zeros(factors.size, np.int64)
-        x = levelled(record)
+        dev, n, room = np.zeros(factors.size), np.zeros(factors.size, np.int64), Room()
+        x = steady(record)
         for k, m in enumerate(factors.tolist()):
-            mean, n[k] = mean_square_differences(record, x, m, order)
+            mean, n[k] = mean_square_differences(record, x, m, order, room)
             dev[k] = math.sqrt(mean / NORM[order]) / (m * record.tau0_s)
         return Terms(dev, n)
 
@@ -49,7 +51,7 @@ def _overlapping(order: int) -> Callable[[Record, Integers], Terms]:
 
 def _every_mth(record: Record, x: Floats, m: int) -> tuple[Record, Floats]:
     """The record decimated to every m-th point, and the decimated phase."""
-    thin = np.ascontiguousarray(x[::m])
+    thin = x[::m] if m == 1 else np.ascontiguousarray(x[::m])
     if not record.has_gaps:
         return record, thin
     steps = None if record.missing_steps is None else record.missing_steps[::m]
@@ -61,11 +63,11 @@ def _every_mth(record: Record, x: Floats, m: int) -> tuple[Record, Floats]:
 
 def _disjoint(order: int) -> Callable[[Record, Integers], Terms]:
     def evaluate(record: Record, factors: Integers) -> Terms:
-        dev, n = np.zeros(factors.size), np.zeros(factors.size, np.int64)
-        x = levelled(record)
+        dev, n, room = np.zeros(factors.size), np.zeros(factors.size, np.int64), Room()
+        x = steady(record)
         for k, m in enumerate(factors.tolist()):
             thin_record, thin = _every_mth(record, x, m)
-            mean, n[k] = mean_square_differences(thin_record, thin, 1, order)
+            mean, n[k] = mean_square_differences(thin_record, thin, 1, order, room)
             dev[k] = math.sqrt(mean / NORM[order]) / (m * record.tau0_s)
         return Terms(dev, n)
 
@@ -77,22 +79,41 @@ def _averaged_phase(record: Record, factors: Integers) -> Terms:
 
     The sums over 2m points are those over m added in pairs, so a list of octaves costs one addition a point and tau.
     """
-    dev, n = np.zeros(factors.size), np.zeros(factors.size, np.int64)
+    dev, n, room = np.zeros(factors.size), np.zeros(factors.size, np.int64), Room()
     x = levelled(record)
     if record.missing_points is not None:
         np.nan_to_num(x, copy=False)  # the windows that hold these points are left out by `keep`
-    doubling = powers_of_two(factors)
-    sums, width = x, 1
-    for k, m in enumerate(factors.tolist()):
-        if doubling:
-            while width < m:
-                sums, width = double_windows(sums, width), 2 * width
-        else:
-            sums = window_sums(x, m) if m > 1 else x
-        keep = whole(record, sums.size - 2 * m, 3 * m - 1) if record.has_gaps else None
-        total, n[k] = sum_squares(difference_blocks(sums, m, 2), keep)
-        dev[k] = math.sqrt(total / max(n[k], 1) / 2.0) / (m * m * record.tau0_s)
+    if powers_of_two(factors):
+        dev[:], n[:] = _octaves(record, x, factors)
+    else:
+        for k, m in enumerate(factors.tolist()):
+            sums = window_sums(x, m)
+            total, n[k] = sum_squares(difference_blocks(sums, m, 2, room), _unbroken(record, m))
+            dev[k] = _modified(total, n[k], m, record.tau0_s)
     return Terms(dev, n)
+
+
+def _unbroken(record: Record, m: int) -> Booleans | None:
+    return whole(record, record.size - 3 * m + 1, 3 * m - 1) if record.has_gaps else None
+
+
+def _modified(total: float, terms: int, m: int, tau0_s: float) -> float:
+    return math.sqrt(total / max(terms, 1) / 2.0) / (m * m * tau0_s)
+
+
+def _octaves(record: Record, x: Floats, factors: Integers) -> tuple[Floats, Integers]:
+    """MDEV at powers of two. Sums over m and over 2m points take turns in two arrays, x (written over) and another."""
+    dev, n, room = np.zeros(factors.size), np.zeros(factors.size, np.int64), Room()
+    sums, spare, m = x, np.empty_like(x), 1
+    for k, wanted in enumerate(factors.tolist()):
+        while m < wanted:
+            double_windows(sums, m, spare, 0, sums.size - m)
+            sums, spare, m = spare[: sums.size - m], sums, 2 * m
+        doubled = spare[: max(sums.size - m, 0)]
+        total, n[k] = octave_of_windows(sums, m, _unbroken(record, m), doubled, room)
+        dev[k] = _modified(total, n[k], m, record.tau0_s)
+        sums, spare, m = doubled, sums, 2 * m
+    return dev, n
 
 
 def _time(record: Record, factors: Integers) -> Terms:

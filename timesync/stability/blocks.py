@@ -4,13 +4,13 @@ Rule: each term of the definition is formed, and formed as a difference of diffe
 definition does not cancel. No array as long as the data is made here.
 
 Measured on the way: a whole-array expression such as x[2m:] - 2*x[m:-m] + x[:-2m] spends most of its time moving
-temporaries to and from memory; and BLAS starts threads for dot products longer than 10 000 elements, hence the block.
+temporaries to and from memory. BLAS starts threads for scalar products of more than 10 000 elements, and they wait for
+each other by spinning: on a busy machine that costs ten times what it gains.
 """
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -21,11 +21,18 @@ if TYPE_CHECKING:
 
     from timesync.stability.result import Booleans, Floats, Integers
 
+TABLE = 8192  # elements of a two-dimensional piece, and of a scalar product
+
+_Plan: TypeAlias = "tuple[Floats, list[tuple[Floats, Floats, Floats]], Floats]"
+
 __all__ = [
+    "TABLE",
+    "Room",
     "difference_blocks",
     "dot",
     "double_windows",
     "mean_square_differences",
+    "octave_of_windows",
     "powers_of_two",
     "present_at",
     "shifted",
@@ -34,76 +41,106 @@ __all__ = [
 ]
 
 
-def difference_blocks(x: Floats, m: int, order: int) -> Iterator[tuple[int, Floats]]:
+class Room:
+    """Working arrays that are kept from one averaging factor to the next: fresh memory costs as much as the work in it."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[int, Floats] = {}
+
+    def take(self, which: int, size: int) -> Floats:
+        """The first `size` elements of working array number `which`, whatever they hold."""
+        array = self._arrays.get(which)
+        if array is None or array.size < size:
+            array = self._arrays[which] = np.empty(size)
+        return array[:size]
+
+
+def difference_blocks(x: Floats, m: int, order: int, room: Room) -> Iterator[tuple[int, Floats]]:
     """Differences of the given order at lag m, for every start, in pieces (start of the piece, values).
 
-    Order 2: x[i+2m] - 2 x[i+m] + x[i]. The pieces cover each start once, in no set order; each is valid until the next.
+    Order 2: x[i+2m] - 2 x[i+m] + x[i]. The pieces cover each start once, in no set order; a piece is valid until the
+    next is taken.
     """
-    count = x.size - order * m
-    if count <= 0:
+    if x.size <= order * m:
         return iter(())
-    return _side_by_side(x, m, order, count) if m < BLOCK else _along_chains(x, m, order)
+    return _side_by_side(x, m, order, room) if 2 * m < BLOCK else _along_chains(x, m, order, room)
 
 
-def _side_by_side(x: Floats, m: int, order: int, count: int) -> Iterator[tuple[int, Floats]]:
+def _plan(buffers: tuple[Floats, Floats], m: int, order: int, width: int) -> _Plan:
+    """Views for the differences of `width` starts: where the first ones go, how the higher follow, where the last are."""
+    length = width + (order - 1) * m
+    first = last = buffers[0][:length]
+    steps = []
+    for step in range(1, order):
+        length -= m
+        out = buffers[step % 2][:length]
+        steps.append((last[m:], last[:length], out))
+        last = out
+    return first, steps, last
+
+
+def _side_by_side(x: Floats, m: int, order: int, room: Room) -> Iterator[tuple[int, Floats]]:
     """Short lags: the lower differences of a block, with (order - 1) m more of them, give the higher ones."""
-    room = BLOCK + (order - 1) * m
-    buffers = (np.empty(room), np.empty(room))
+    count = x.size - order * m
+    longest = min(BLOCK, count) + (order - 1) * m
+    buffers = (room.take(0, longest), room.take(1, longest))
+    first, steps, last = _plan(buffers, m, order, min(BLOCK, count))
     for start in range(0, count, BLOCK):
-        width = min(BLOCK, count - start)
-        length = width + (order - 1) * m
-        d = np.subtract(x[start + m : start + m + length], x[start : start + length], out=buffers[0][:length])
-        for step in range(1, order):
-            length -= m
-            d = np.subtract(d[m : m + length], d[:length], out=buffers[step % 2][:length])
-        yield start, d
+        if start + BLOCK > count:
+            first, steps, last = _plan(buffers, m, order, count - start)
+        stop = start + first.size
+        np.subtract(x[start + m : stop + m], x[start:stop], out=first)
+        for later, earlier, out in steps:
+            np.subtract(later, earlier, out=out)
+        yield start, last
 
 
-def _along_chains(x: Floats, m: int, order: int) -> Iterator[tuple[int, Floats]]:
+def _along_chains(x: Floats, m: int, order: int, room: Room) -> Iterator[tuple[int, Floats]]:
     """Long lags: walk start, start + m, start + 2m ...; each lower difference serves the two that follow from it."""
+    width = -(-m // -(-m // BLOCK))
     # rows[k] holds the two latest differences of order k + 1.
-    rows = [[np.empty(BLOCK), np.empty(BLOCK)] for _ in range(order)]
-    for left in range(0, m, BLOCK):
-        width = min(BLOCK, m - left)
+    full = [[room.take(2 * k, width), room.take(2 * k + 1, width)] for k in range(order)]
+    for left in range(0, m, width):
+        rows = full
         for link, start in enumerate(range(left, x.size - m, m)):
-            wide = min(width, x.size - m - start)
-            np.subtract(x[start + m : start + m + wide], x[start : start + wide], out=rows[0][link % 2][:wide])
+            wide = min(width, m - left, x.size - m - start)
+            if wide < rows[0][0].size:
+                rows = [[row[:wide] for row in pair] for pair in rows]
+            new, old = link % 2, (link - 1) % 2
+            np.subtract(x[start + m : start + m + wide], x[start : start + wide], out=rows[0][new])
             for k in range(1, min(order, link + 1)):
-                new, old = rows[k - 1][link % 2], rows[k - 1][(link - 1) % 2]
-                np.subtract(new[:wide], old[:wide], out=rows[k][link % 2][:wide])
+                np.subtract(rows[k - 1][new], rows[k - 1][old], out=rows[k][new])
             if link >= order - 1:
-                yield start - (order - 1) * m, rows[order - 1][link % 2][:wide]
+                yield start - (order - 1) * m, rows[order - 1][new]
 
 
 def dot(a: Floats, b: Floats) -> float:
     """Scalar product, in pieces too short for BLAS to start threads."""
-    if a.size <= BLOCK:
+    if a.size <= TABLE:
         return float(np.dot(a, b))
-    return math.fsum(float(np.dot(a[i : i + BLOCK], b[i : i + BLOCK])) for i in range(0, a.size, BLOCK))
+    total = 0.0
+    for i in range(0, a.size, TABLE):
+        total += float(np.dot(a[i : i + TABLE], b[i : i + TABLE]))
+    return total
 
 
 def sum_squares(pieces: Iterator[tuple[int, Floats]], keep: Booleans | None = None) -> tuple[float, int]:
     """Sum of the squares of the pieces, and how many were summed.
 
-    keep: boolean by start, False for a term to leave out; None where there are no gaps. NaN terms are left out with it.
+    keep: boolean by start, False for a term to leave out; None where there are no gaps.
     """
     total, terms = 0.0, 0
-    if keep is None:
-        for _, d in pieces:
-            total += float(np.dot(d, d))
-            terms += d.size
-        return total, terms
     for start, d in pieces:
-        good = d[keep[start : start + d.size]]
-        total += float(np.dot(good, good))
+        good = d if keep is None else d[keep[start : start + d.size]]
+        total += dot(good, good)
         terms += good.size
     return total, terms
 
 
-def mean_square_differences(record: Record, x: Floats, m: int, order: int) -> tuple[float, int]:
+def mean_square_differences(record: Record, x: Floats, m: int, order: int, room: Room) -> tuple[float, int]:
     """Mean square of the differences of phase x at lag m, and the number of terms (0 gives a mean of 0)."""
     keep = present_at(record, x.size - order * m, m, order) if record.has_gaps else None
-    total, terms = sum_squares(difference_blocks(x, m, order), keep)
+    total, terms = sum_squares(difference_blocks(x, m, order, room), keep)
     return total / max(terms, 1), terms
 
 
@@ -121,13 +158,24 @@ def present_at(record: Record, count: int, m: int, order: int) -> Booleans:
     return ok
 
 
-def double_windows(sums: Floats, m: int) -> Floats:
-    """From sums over windows of m points (start 0, 1, ...) those over 2m, in place; the returned view is shorter by m."""
-    count = sums.size - m
-    for start in range(0, count, BLOCK):
-        stop = min(start + BLOCK, count)
-        np.add(sums[start:stop], sums[start + m : stop + m], out=sums[start:stop])
-    return sums[:count]
+def double_windows(sums: Floats, m: int, out: Floats, start: int, stop: int) -> None:
+    """From sums over windows of m points make those over 2m at the given starts (below size - m), in another array."""
+    np.add(sums[start:stop], sums[start + m : stop + m], out=out[start:stop])
+
+
+def octave_of_windows(sums: Floats, m: int, keep: Booleans | None, out: Floats, room: Room) -> tuple[float, int]:
+    """Second differences at lag m of sums over windows of m points: sum of their squares, and terms.
+
+    On the way, while they are in the cache, the sums are added in pairs to those over 2m: out, shorter by m.
+    """
+    total, terms, done = 0.0, 0, max(sums.size - 2 * m, 0)
+    for start, d in difference_blocks(sums, m, 2, room):
+        good = d if keep is None else d[keep[start : start + d.size]]
+        total += dot(good, good)
+        terms += good.size
+        double_windows(sums, m, out, start, start + d.size)
+    double_windows(sums, m, out, done, out.size)
+    return total, terms
 
 
 def window_sums(x: Floats, m: int) -> Floats:

@@ -13,13 +13,12 @@ Sources: ITU-T G.810 (08/96) 4.5.13 and II.5 (MTIE), II.4 (TIE rms); G.8260 (cTE
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from timesync.errors import DataError
-from timesync.stability.blocks import mean_square_differences
+from timesync.stability.blocks import Room, mean_square_differences
 from timesync.stability.estimate import Statistic, Terms
 from timesync.stability.record import BLOCK, Record, read_record, time_error, whole
 from timesync.stability.taus import TauGrid
@@ -35,57 +34,59 @@ __all__ = ["Extremes", "cte", "dte", "max_abs_te", "mtie", "tierms"]
 AT_ONCE = 16384  # windows times averaging factors that are cheaper to look at together than by bisection
 
 
-@dataclass(frozen=True, slots=True)
-class Extremes:
-    """Largest and smallest of the points i .. i + steps, for every start i."""
+class Extremes(NamedTuple):
+    """Largest and smallest of the points i .. i + steps, for every start i; and the largest range among them."""
 
     largest: Floats
     smallest: Floats
     steps: int
+    widest: float
 
 
 def _pairs(record: Record) -> Extremes:
     x = time_error(record)
-    if record.missing_points is None:
-        return Extremes(np.maximum(x[:-1], x[1:]), np.minimum(x[:-1], x[1:]), 1)
-    # A missing point is never the largest nor the smallest; a window without any has range -inf.
-    gone = np.isnan(x)
-    high, low = np.where(gone, -np.inf, x), np.where(gone, np.inf, x)
-    return Extremes(np.maximum(high[:-1], high[1:]), np.minimum(low[:-1], low[1:]), 1)
+    high = low = x
+    if record.missing_points is not None:
+        # A missing point is never the largest nor the smallest; a window without any has range -inf.
+        gone = np.isnan(x)
+        high, low = np.where(gone, -np.inf, x), np.where(gone, np.inf, x)
+    largest, smallest = np.maximum(high[:-1], high[1:]), np.minimum(low[:-1], low[1:])
+    return Extremes(largest, smallest, 1, _widest(Extremes(largest, smallest, 1, math.nan), 1, None, Room()))
 
 
-def _doubled(e: Extremes) -> Extremes:
+def _doubled(e: Extremes, room: Room) -> Extremes:
     """Windows of twice as many steps, in place (views): two that share their middle point."""
     w, count = e.steps, e.largest.size - e.steps
+    widest = -math.inf
     for start in range(0, count, BLOCK):
         stop = min(start + BLOCK, count)
         left, right = slice(start, stop), slice(start + w, stop + w)
-        np.maximum(e.largest[left], e.largest[right], out=e.largest[left])
-        np.minimum(e.smallest[left], e.smallest[right], out=e.smallest[left])
-    return Extremes(e.largest[:count], e.smallest[:count], 2 * w)
+        # A lag shorter than the piece must not read what it has written.
+        high = e.largest[left] if w >= stop - start else room.take(0, stop - start)
+        low = e.smallest[left] if w >= stop - start else room.take(1, stop - start)
+        np.maximum(e.largest[left], e.largest[right], out=high)
+        np.minimum(e.smallest[left], e.smallest[right], out=low)
+        if w < stop - start:
+            e.largest[left], e.smallest[left] = high, low
+        widest = max(widest, float(np.subtract(high, low, out=room.take(2, stop - start)).max()))
+    return Extremes(e.largest[:count], e.smallest[:count], 2 * w, widest)
 
 
-def _widest(e: Extremes, m: int, keep: Booleans | None) -> float:
+def _widest(e: Extremes, m: int, keep: Booleans | None, room: Room) -> float:
     """Largest range over windows of m steps, e.steps <= m <= 2 e.steps: each is covered by two of e's windows."""
     shift = m - e.steps
     count = e.largest.size - shift
-    room = min(BLOCK, count)
-    high, low = np.empty(room), np.empty(room)
     widest = -math.inf
     for start in range(0, count, BLOCK):
         stop = min(start + BLOCK, count)
         here, there = slice(start, stop), slice(start + shift, stop + shift)
-        h, under = high[: stop - start], low[: stop - start]
-        if shift:
-            np.maximum(e.largest[here], e.largest[there], out=h)
-            np.minimum(e.smallest[here], e.smallest[there], out=under)
-            np.subtract(h, under, out=h)
-        else:
-            np.subtract(e.largest[here], e.smallest[here], out=h)
+        high = np.maximum(e.largest[here], e.largest[there], out=room.take(0, stop - start))
+        low = np.minimum(e.smallest[here], e.smallest[there], out=room.take(1, stop - start))
+        high -= low
         if keep is not None:
-            h = h[keep[here]]
-        if h.size:
-            widest = max(widest, float(h.max()))
+            high = high[keep[here]]
+        if high.size:
+            widest = max(widest, float(high.max()))
     return widest
 
 
@@ -102,27 +103,29 @@ def _windows(record: Record, m: int) -> Booleans | None:
 
 def _sparse(record: Record, factors: Integers) -> Terms:
     """MTIE at a few averaging factors, one pass of doubling for all."""
-    dev, n = np.zeros(factors.size), record.size - factors
+    dev, n, room = np.zeros(factors.size), record.size - factors, Room()
     e = _pairs(record)
     for k, m in enumerate(factors.tolist()):
         while 2 * e.steps <= m:
-            e = _doubled(e)
+            e = _doubled(e, room)
         keep = _windows(record, m)
-        n[k] = n[k] if keep is None else np.count_nonzero(keep)
-        dev[k] = _widest(e, m, keep) if n[k] else 0.0
+        if keep is not None:
+            n[k] = np.count_nonzero(keep)
+        if n[k]:
+            dev[k] = e.widest if keep is None and m == e.steps else _widest(e, m, keep, room)
     return Terms(dev, n)
 
 
 def _dense(record: Record, factors: Integers) -> Terms:
     """MTIE at many averaging factors of a record without gaps, one octave of them after the other."""
-    dev = np.zeros(factors.size)
+    dev, room = np.zeros(factors.size), Room()
     e = _pairs(record)
     first = 0
     while first < factors.size:
         while 2 * e.steps <= factors[first]:
-            e = _doubled(e)
+            e = _doubled(e, room)
         after = int(np.searchsorted(factors, 2 * e.steps))
-        dev[first:after] = _staircase(e, factors[first:after])
+        dev[first:after] = _staircase(e, factors[first:after], room)
         first = after
     return Terms(dev, record.size - factors)
 
@@ -136,7 +139,7 @@ def _ranges(e: Extremes, starts: Integers, m: Integers) -> Floats:
     return high
 
 
-def _staircase(e: Extremes, factors: Integers) -> Floats:
+def _staircase(e: Extremes, factors: Integers, room: Room) -> Floats:
     """MTIE at averaging factors within the octave of e.
 
     It never falls with m: where it is equal at two averaging factors it is so at all between. Where it is not, only
@@ -146,7 +149,7 @@ def _staircase(e: Extremes, factors: Integers) -> Floats:
     starts = np.arange(e.largest.size)
     final = factors.size - 1
     ranges = _ranges(e, starts, factors[final])
-    out[0], out[final] = _widest(e, int(factors[0]), None), ranges.max()
+    out[0], out[final] = _widest(e, int(factors[0]), None, room), ranges.max()
     spans = [(0, final, starts, ranges)]
     while spans:
         left, right, starts, ranges = spans.pop()
@@ -176,10 +179,10 @@ def _mtie(record: Record, factors: Integers) -> Terms:
 
 
 def _tierms(record: Record, factors: Integers) -> Terms:
-    dev, n = np.zeros(factors.size), np.zeros(factors.size, np.int64)
+    dev, n, room = np.zeros(factors.size), np.zeros(factors.size, np.int64), Room()
     x = time_error(record)
     for k, m in enumerate(factors.tolist()):
-        mean, n[k] = mean_square_differences(record, x, m, 1)
+        mean, n[k] = mean_square_differences(record, x, m, 1, room)
         dev[k] = math.sqrt(mean)
     return Terms(dev, n)
 

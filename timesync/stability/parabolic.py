@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from timesync.stability.blocks import difference_blocks, mean_square_differences, powers_of_two, sum_squares
+from timesync.stability.blocks import Room, difference_blocks, mean_square_differences, powers_of_two, sum_squares
 from timesync.stability.estimate import Statistic, Terms
 from timesync.stability.record import BLOCK, Record, levelled, whole
 from timesync.stability.taus import TauGrid
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 __all__ = ["double_moments", "moments", "pdev"]
 
 
-def double_moments(sums: Floats, slopes: Floats, m: int) -> tuple[Floats, Floats]:
+def double_moments(sums: Floats, slopes: Floats, m: int, room: Room) -> tuple[Floats, Floats]:
     """From windows of m points those of 2m, in place (views, shorter by m).
 
     sums[i] is the sum of x[i+k], slopes[i] that of ((m-1)/2 - k) x[i+k], k = 0 .. m-1: about the window's own middle, so
     that a constant cancels. The middles of the two halves lie m/2 to either side of the whole's.
     """
     count = sums.size - m
-    work = np.empty(min(BLOCK, max(count, 0)))
+    work = room.take(0, min(BLOCK, max(count, 0)))
     for start in range(0, count, BLOCK):
         stop = min(start + BLOCK, count)
         left, right = slice(start, stop), slice(start + m, stop + m)
@@ -67,10 +67,10 @@ def moments(x: Floats, m: int) -> Floats:
 
 
 def _parabolic(record: Record, factors: Integers) -> Terms:
-    dev, n = np.zeros(factors.size), np.zeros(factors.size, np.int64)
+    dev, n, room = np.zeros(factors.size), np.zeros(factors.size, np.int64), Room()
     x = levelled(record)
     if factors.size and factors[0] == 1:
-        mean, n[0] = mean_square_differences(record, x, 1, 2)
+        mean, n[0] = mean_square_differences(record, x, 1, 2, room)
         dev[0] = math.sqrt(mean / 2.0) / record.tau0_s
     if record.missing_points is not None:
         np.nan_to_num(x, copy=False)  # the windows that hold these points are left out by `keep`
@@ -81,12 +81,12 @@ def _parabolic(record: Record, factors: Integers) -> Terms:
             continue
         if doubling:
             while width < m:
-                (sums, slopes), width = double_moments(sums, slopes, width), 2 * width
+                (sums, slopes), width = double_moments(sums, slopes, width, room), 2 * width
         else:
             slopes = moments(x, m)
         keep = whole(record, record.size - 2 * m, 2 * m - 1) if record.has_gaps else None
         # Dropping the last moment leaves the N - 2m terms of the definition.
-        total, n[k] = sum_squares(difference_blocks(slopes[:-1], m, 1), keep)
+        total, n[k] = sum_squares(difference_blocks(slopes[:-1], m, 1, room), keep)
         dev[k] = math.sqrt(72.0 * total / max(n[k], 1)) / (m * m * m * record.tau0_s)
     return Terms(dev, n)
 

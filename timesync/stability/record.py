@@ -23,10 +23,11 @@ from timesync.stability.result import KINDS, Booleans, Floats, Integers, Kind
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["Record", "levelled", "read_record", "time_error", "trimmed", "whole"]
+__all__ = ["Record", "levelled", "read_record", "steady", "time_error", "trimmed", "whole"]
 
-BLOCK = 8192  # elements; the size of every blocked loop here (see blocks.py)
+BLOCK = 32768  # elements; the size of every blocked loop here (see blocks.py)
 MANTISSA = 53  # bits of a double
+STRETCHES, STRETCH = 32, 33  # how many short stretches, of how many points, show the noise from point to point
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,8 @@ class Record:
         return self.missing_points is not None or self.missing_steps is not None
 
 
-def _checked(values: ArrayLike, name: str) -> Floats:
-    """One-dimensional float64 array; masked elements become NaN."""
+def _checked(values: ArrayLike, name: str) -> tuple[Floats, Integers | None]:
+    """One-dimensional float64 array, masked elements as NaN, and the running count of NaN; None where there is none."""
     array = np.asarray(np.ma.filled(values.astype(np.float64), np.nan) if np.ma.isMaskedArray(values) else values)
     if array.ndim != 1:
         raise DataError(f"{name}: one-dimensional data are needed, not of shape {array.shape}")
@@ -64,23 +65,17 @@ def _checked(values: ArrayLike, name: str) -> Floats:
     if array.dtype.kind in "iu" and array.size and max(abs(int(array.min())), abs(int(array.max()))) > 2**MANTISSA:
         raise DataError(f"{name}: integers beyond 2**53 do not fit a double; subtract a constant first")
     array = np.ascontiguousarray(array, dtype=np.float64)
-    # One cheap pass decides for sound data; overflow of the sum of sound data only costs the second look.
+    # One cheap pass decides for sound data: NaN and infinity stay in a sum. (A sum that overflows costs a second look.)
     with np.errstate(over="ignore", invalid="ignore"):
-        sound = math.isfinite(float(np.add.reduce(array)))
-    if not sound and np.isinf(array).any():
-        where = int(np.flatnonzero(np.isinf(array))[0])
-        raise DataError(f"{name}: element {where} is infinite; mark a missing value as NaN")
-    return array
-
-
-def _missing(array: Floats) -> Integers | None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        if not math.isnan(float(np.add.reduce(array))):
-            return None
+        if math.isfinite(float(np.add.reduce(array))):
+            return array, None
+    infinite = np.flatnonzero(np.isinf(array))
+    if infinite.size:
+        raise DataError(f"{name}: element {infinite[0]} is infinite; mark a missing value as NaN")
     missing = np.isnan(array)
     if not missing.any():
-        return None
-    return np.concatenate((np.zeros(1, np.int64), np.cumsum(missing)))
+        return array, None
+    return array, np.concatenate((np.zeros(1, np.int64), np.cumsum(missing)))
 
 
 def read_record(x: ArrayLike, tau0_s: float, kind: str) -> Record:
@@ -93,8 +88,7 @@ def read_record(x: ArrayLike, tau0_s: float, kind: str) -> Record:
         raise DataError(f"kind: {kind!r} is not known; use one of {', '.join(KINDS)}")
     if not (math.isfinite(tau0_s) and tau0_s > 0):
         raise DataError(f"tau0_s: the sampling interval must be positive seconds, not {tau0_s!r}")
-    values = _checked(x, "x")
-    missing = _missing(values)
+    values, missing = _checked(x, "x")
     completeness = 1.0 - (int(missing[-1]) / values.size if missing is not None else 0.0) if values.size else 0.0
     if kind == "phase":
         return Record(values, 0.0, float(tau0_s), "phase", missing, None, completeness)
@@ -150,6 +144,21 @@ def levelled(record: Record) -> Floats:
         np.add(ramp[:width], constant + slope * start, out=line[:width])
         np.subtract(x[start : start + width], line[:width], out=out[start : start + width])
     return out
+
+
+def steady(record: Record) -> Floats:
+    """Phase to take differences of, s; not to be written to: the record's own where its slope costs no digit.
+
+    Rounding of a difference is relative to it. Where the phase rises by less than 1e4 times the noise from point to point
+    (median over short stretches), the rise costs less than 1e-12 of that noise; otherwise the record is levelled.
+    """
+    x = record.phase
+    if record.has_gaps or x.size < STRETCHES * STRETCH:
+        return levelled(record)
+    starts = np.linspace(0, x.size - STRETCH, STRETCHES).astype(np.int64)
+    steps = np.diff(x[starts[:, None] + np.arange(STRETCH)], axis=1)
+    noise = float(np.median(np.sqrt(np.mean(np.square(steps - steps.mean(axis=1, keepdims=True)), axis=1))))
+    return x if abs(float(x[-1] - x[0])) <= 1e4 * noise else levelled(record)
 
 
 def trimmed(record: Record) -> Record:

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from timesync.stability.blocks import dot, mean_square_differences, present_at, shifted
+from timesync.stability.blocks import TABLE, Room, dot, mean_square_differences, present_at, shifted
 from timesync.stability.estimate import Statistic, Terms
-from timesync.stability.record import BLOCK, Record, levelled
+from timesync.stability.record import Record, levelled
 from timesync.stability.taus import TauGrid, Taus, factors, seconds
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _term_by_term(x: Floats, m: int) -> float:
         local = x[start : start + width + m] - x[start]
         both = local[:width] + local[m:]
         at = shifted(local, width)
-        height = max(1, BLOCK // width)
+        height = max(1, TABLE // width)
         room = np.empty((height, width))
         for top in range(1, half + 1, height):
             under = min(top + height, half + 1)
@@ -130,7 +130,7 @@ def _across_gaps(record: Record, x: Floats, m: int) -> tuple[float, int]:
         z = z[np.isfinite(z) if unbroken is None else unbroken]
         if not z.size:
             return 0.0, 0
-        total += float(np.dot(z, z)) / z.size / k
+        total += dot(z, z) / z.size / k
         terms += z.size
     return total, terms
 
@@ -155,7 +155,8 @@ def _theo1(record: Record, factors: Integers) -> Terms:
 
 def _allan_variances(record: Record, factors: Integers) -> tuple[Floats, Integers]:
     x = levelled(record)
-    pairs = [mean_square_differences(record, x, m, 2) for m in factors.tolist()]
+    room = Room()
+    pairs = [mean_square_differences(record, x, m, 2, room) for m in factors.tolist()]
     means = np.array([mean for mean, _ in pairs], dtype=np.float64)
     return means / 2.0 / (factors * record.tau0_s) ** 2, np.array([terms for _, terms in pairs], dtype=np.int64)
 

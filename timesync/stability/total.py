@@ -18,9 +18,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from timesync.stability.blocks import difference_blocks, mean_square_differences, present_at, shifted, sum_squares
+from timesync.stability.blocks import (
+    TABLE,
+    Room,
+    difference_blocks,
+    dot,
+    mean_square_differences,
+    present_at,
+    shifted,
+    sum_squares,
+)
 from timesync.stability.estimate import Statistic, Terms
-from timesync.stability.record import BLOCK, Record, levelled, trimmed, whole
+from timesync.stability.record import BLOCK, Record, levelled, steady, trimmed, whole
 from timesync.stability.taus import TauGrid
 
 if TYPE_CHECKING:
@@ -33,29 +42,32 @@ __all__ = ["htotdev", "mtotdev", "totdev", "ttotdev"]
 STARTS = 2048  # stretches taken together; few enough that a running sum over them keeps its digits
 
 
-def _end_terms(x: Floats, m: int, lost: Integers | None) -> tuple[float, int]:
+def _end_terms(x: Floats, m: int, lost: Integers | None, room: Room, *, gaps: bool) -> tuple[float, int]:
     """Sum of squares, and number, of TOTDEV's terms that reach over the beginning of x: centres 1 .. m-1.
 
     Beyond its first point the record continues as 2 x[0] - x. lost[i]: missing frequency values before point i.
     """
     total, terms = 0.0, 0
+    beginning = x[m::-1]  # beginning[j] = x[m - j]
     for start in range(1, m, BLOCK):
         stop = min(start + BLOCK, m)
-        reflected = x[m - start : m - stop : -1] if stop < m + 1 else x[m - start :: -1]
-        term = x[start + m : stop + m] - x[start:stop]
-        term -= (reflected - x[0]) + (x[start:stop] - x[0])
+        term, other = room.take(0, stop - start), room.take(1, stop - start)
+        np.subtract(x[start + m : stop + m], x[start:stop], out=term)
+        term -= np.subtract(beginning[start:stop], x[0], out=other)
+        term -= np.subtract(x[start:stop], x[0], out=other)
         if lost is not None:
-            term[lost[start + m : stop + m] != lost[0]] = np.nan
-        term = term[np.isfinite(term)] if not np.isfinite(np.add.reduce(term)) else term
-        total += float(np.dot(term, term))
+            term = term[lost[start + m : stop + m] == lost[0]]
+        elif gaps:
+            term = term[np.isfinite(term)]
+        total += dot(term, term)
         terms += term.size
     return total, terms
 
 
 def _total(record: Record, factors: Integers) -> Terms:
-    dev, n = np.zeros(factors.size), np.zeros(factors.size, np.int64)
+    dev, n, room = np.zeros(factors.size), np.zeros(factors.size, np.int64), Room()
     record = trimmed(record)
-    x = levelled(record)
+    x = steady(record)
     backwards = x[::-1]
     lost = record.missing_steps
     lost_backwards = None if lost is None else lost[-1] - lost[::-1]
@@ -64,9 +76,9 @@ def _total(record: Record, factors: Integers) -> Terms:
             continue
         keep = present_at(record, x.size - 2 * m, m, 2) if record.has_gaps else None
         parts = (
-            sum_squares(difference_blocks(x, m, 2), keep),
-            _end_terms(x, m, lost),
-            _end_terms(backwards, m, lost_backwards),
+            sum_squares(difference_blocks(x, m, 2, room), keep),
+            _end_terms(x, m, lost, room, gaps=record.has_gaps),
+            _end_terms(backwards, m, lost_backwards, room, gaps=record.has_gaps),
         )
         n[k] = sum(terms for _, terms in parts)
         total = math.fsum(part for part, _ in parts)
@@ -112,15 +124,15 @@ def _trend_terms(m: int) -> tuple[Floats, Floats]:
     return near[p] + far[3 * m - p] + ends * ramp[-1], near_2[p_2] + far_2[3 * m - p_2] + ends_2 * ramp[-1]
 
 
-def _one_side(running: Floats, m: int, of_trend: tuple[Floats, Floats], keep: Floats | None) -> float:
+def _one_side(running: Floats, m: int, of_trend: tuple[Floats, Floats], keep: Floats | None, room: Room) -> float:
     """Sum of the squared terms that reach 1 .. 3m - 1 points over the end of their stretch, over all stretches.
 
     running: R, running sum of the points, shape (stretches + 3m,). A stretch less its trend has C(t) = R(i + t) - R(i) -
     slope t (t - 1)/2. The terms p and 3m - p are equal, so half are formed, and the middle one counts once.
     """
     count = running.size - 3 * m
-    height = max(1, BLOCK // count)
-    terms, lines = np.empty((height, count)), np.empty((height, count))
+    height = max(1, TABLE // count)
+    terms, lines = (room.take(which, height * count).reshape(height, count) for which in (0, 1))
     slopes = _slopes(running, m, count)
     total = last = 0.0
     first = 1
@@ -151,7 +163,7 @@ def _sum_over_stretches(
     running(start, stop): running sums of the points at the bounds start .. stop - 1, from any origin.
     ok: which stretches hold no gap; None: all.
     """
-    total = 0.0
+    total, room = 0.0, Room()
     of_trend = _trend_terms(m)
     for start in range(0, count, STARTS):
         stop = min(start + STARTS, count)
@@ -162,8 +174,8 @@ def _sum_over_stretches(
             inside *= keep
         # The whole stretch lies in two of the 6 m windows: as it is, and reflected.
         total += 2.0 * float(np.dot(inside, inside))
-        total += _one_side(r, m, of_trend, keep)
-        total += _one_side(-r[::-1], m, of_trend, None if keep is None else keep[::-1])
+        total += _one_side(r, m, of_trend, keep, room)
+        total += _one_side(-r[::-1], m, of_trend, None if keep is None else keep[::-1], room)
     return total, count if ok is None else int(np.count_nonzero(ok))
 
 
@@ -190,7 +202,7 @@ def _time(record: Record, factors: Integers) -> Terms:
 
 
 def _hadamard(record: Record, factors: Integers) -> Terms:
-    dev, n = np.zeros(factors.size), np.zeros(factors.size, np.int64)
+    dev, n, room = np.zeros(factors.size), np.zeros(factors.size, np.int64), Room()
     x = levelled(record)
     if record.missing_points is not None:
         np.nan_to_num(x, copy=False)  # as in _modified
@@ -201,7 +213,7 @@ def _hadamard(record: Record, factors: Integers) -> Terms:
     for k, m in enumerate(factors.tolist()):
         count = x.size - 3 * m
         if m == 1:
-            mean, n[k] = mean_square_differences(record, levelled(record), 1, 3)
+            mean, n[k] = mean_square_differences(record, levelled(record), 1, 3, room)
             dev[k] = math.sqrt(mean / 6.0) / record.tau0_s
             continue
         ok = whole(record, count, 3 * m) if record.has_gaps else None
