@@ -42,7 +42,7 @@ Ints = NDArray[np.int64]
 CONVENTIONS = ("exact", "stable32")
 # Degrees of freedom below which chi-squared is not good enough, by alpha; more under flicker PM, and for the forms under
 # white PM too, where they are made up of a few large and very many small squares.
-_FEW_DIFFERENCES = dict.fromkeys(ALPHAS, 12.0) | {1: 60.0}
+_FEW_DIFFERENCES = dict.fromkeys(ALPHAS, 12.0) | {1: 200.0}
 _FEW_FORM = _FEW_DIFFERENCES | {2: 200.0}
 
 

@@ -15,9 +15,8 @@ the wrong one of them is wrong by more than its width. The averaging factors ask
 ladder of halves is the record's own. The rule "published" rounds and takes the nearest, as Stable32 does.
 
 Sources: W. J. Riley and C. A. Greenhall, "Power law noise identification using the lag 1 autocorrelation", 18th EFTF,
-2004; NIST SP 1065, 5.5 (lag 1, B1, R(n)); D. A. Howe et al., "Enhancements to GPS operations and clock evaluations using
-a total Hadamard deviation", IEEE UFFC 52 (2005), table 3 (B1 against N and mu). R(n) is compared with what the
-sampled noise model gives (`powerlaw`), not with the approximation for large n.
+2004; NIST SP 1065, 5.5 (lag 1, B1, R(n)); J. A. Barnes, NBS Technical Note 375, 1969 (B1 against N and mu). R(n) is
+compared with what the sampled noise model gives (`powerlaw`), not with the approximation for large n.
 """
 
 from __future__ import annotations
@@ -275,7 +274,7 @@ def _ratio(over: float, under: float) -> float:
 def b1_expected(n: int, mu: int) -> float:
     """B1(N, r = 1, mu): expected standard variance of N averages over Allan variance, for noise tau^mu.
 
-    Barnes, NBS TN 375 (1969); SP 1065 equation (74) and its limits.
+    Barnes, NBS TN 375 (1969), for r = 1, and its limit at mu = 0.
     """
     if mu == 0:
         return n * math.log(n) / (2.0 * (n - 1) * math.log(2.0))
