@@ -210,7 +210,7 @@ class NtpProber:
 
     def _leave(self) -> list[Outcome]:
         """End the association: what it leaves unfinished."""
-        left = self._abandoned(self._client.abandon()) if self._client is not None else []
+        left = self._abandoned(self._client.abandon(), Reason.ASSOCIATION_ENDED) if self._client is not None else []
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -353,9 +353,9 @@ class NtpProber:
             self._tell(event.reason, f"{self._target.name} answered with a kiss: {event.detail}")
         return replace(self._missed(event.reason, event.detail, event.token), facts=event.facts)
 
-    def _abandoned(self, events: Iterable[NtpEvent[Poll]]) -> list[Outcome]:
+    def _abandoned(self, events: Iterable[NtpEvent[Poll]], reason: Reason = Reason.INTERLEAVED_BROKEN) -> list[Outcome]:
         return [
-            self._missed(Reason.INTERLEAVED_BROKEN, "its transmit time never came", event.token)
+            self._missed(reason, "its transmit time never came", event.token)
             for event in events
             if isinstance(event, Abandoned)
         ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from timesync.model import ClockOffset, Exchange, Missed, TimeError
 from timesync.reasons import Reason
 from timesync.records import Recorder
-from timesync.reference.differencing import Differencer, LocalClock, realise_locally
+from timesync.reference.differencing import Differencer, LocalReference
 from timesync.uncertainty import clock_offset
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Pipeline:
         self.states: dict[str, TargetState] = {}
         self._phi = settings.oscillator_ppm * 1e-6
         self._differencers: dict[str, Differencer] = {}
-        self._local = LocalClock(settings.local_reference.tie) if settings.local_reference is not None else None
+        self._local: LocalReference | None = None
         self.configure(settings)
 
     def configure(self, settings: ProbeSettings) -> Sequence[Record]:
@@ -83,15 +83,22 @@ class Pipeline:
         self.settings = settings
         self.recorder = Recorder(settings.site.name, settings.site.probe, settings.coverage_factor)
         self._phi = settings.oscillator_ppm * 1e-6
-        self._local = LocalClock(settings.local_reference.tie) if settings.local_reference is not None else None
-        ties = {target.name: target.tie for target in settings.targets if target.tie is not None}
-        for name, differencer in list(self._differencers.items()):
-            if ties.get(name) != differencer.tie:
+        local = settings.local_reference
+        if local is None:
+            self._local = None
+        elif self._local is None or self._local.tie != local.tie:
+            self._local = LocalReference(local.tie)
+        wanted = {
+            target.name: Differencer(target.name, target.tie, max_age_s=settings.reference_max_age_s, phi=self._phi)
+            for target in settings.targets
+            if target.tie is not None
+        }
+        for name, differencer in self._differencers.items():
+            if name in wanted and wanted[name].same_rules(differencer):
+                wanted[name] = differencer
+            else:
                 rows.extend(self._rows(differencer.flush()))
-                del self._differencers[name]
-        for name, tie in ties.items():
-            if name not in self._differencers:
-                self._differencers[name] = Differencer(name, tie, max_age_s=settings.reference_max_age_s, phi=self._phi)
+        self._differencers = wanted
         old = self.states
         self.states = {}
         for target in settings.targets:
@@ -148,7 +155,7 @@ class Pipeline:
     def _claims(self, state: TargetState, offset: ClockOffset, now_ns: int) -> Sequence[TimeError]:
         reference = state.reference
         if reference == LOCAL and self._local is not None:
-            return [realise_locally(offset, self._local)]
+            return [self._local.target(offset)]
         differencer = self._differencers.get(reference) if reference is not None else None
         if differencer is None:
             return [TimeError(offset, reference, None, no_claim=Reason.NO_REFERENCE)]

@@ -60,13 +60,13 @@ class Reason(StrEnum):
     ZERO_TIMESTAMP = "zero_timestamp"
     TRANSMIT_BEFORE_RECEIVE = "transmit_before_receive"
     IMPOSSIBLE_DELAY = "impossible_delay"
-    # Not asked at all.
+    # Not asked at all, or not waited for.
+    ASSOCIATION_ENDED = "association_ended"
     STOPPED_BY_SERVER = "stopped_by_server"
     PROBE_OVERLOADED = "probe_overloaded"
     PROBE_FAILED = "probe_failed"
     # The probe's own clock moved under the measurement.
     CLOCK_STEPPED = "clock_stepped"
-    SUSPENDED = "suspended"
     # Measured, but no claim against UTC(k).
     NO_REFERENCE = "no_reference"
     REFERENCE_STALE = "reference_stale"
@@ -130,13 +130,17 @@ REASONS: dict[Reason, Meaning] = {
     Reason.ZERO_TIMESTAMP: Meaning(_S, "a timestamp of the reply is zero", "check the server"),
     Reason.TRANSMIT_BEFORE_RECEIVE: Meaning(_S, "the server sent before it received", "its clock stepped, or is faked"),
     Reason.IMPOSSIBLE_DELAY: Meaning(_S, "the server held the packet longer than the round trip", "its clock is unfit"),
+    Reason.ASSOCIATION_ENDED: Meaning(
+        _P, "the target was closed, or moved to another address, before its reply was complete", "none"
+    ),
     Reason.STOPPED_BY_SERVER: Meaning(_S, "not asked: the server told us to go away", "ask its operator for access"),
     Reason.PROBE_OVERLOADED: Meaning(
         _P, "not asked: the probe was behind its schedule", "fewer targets or a faster CPU"
     ),
     Reason.PROBE_FAILED: Meaning(_P, "the instrument raised an error", "read the probe's log"),
-    Reason.CLOCK_STEPPED: Meaning(_P, "the probe's clock was stepped during the exchange", "find what sets the clock"),
-    Reason.SUSPENDED: Meaning(_P, "the probe's machine slept during the exchange", "do not let a probe sleep"),
+    Reason.CLOCK_STEPPED: Meaning(
+        _P, "the probe's clock was stepped, or its machine slept, during the exchange", "find what sets the clock"
+    ),
     Reason.NO_REFERENCE: Meaning(_C, "no reference is configured for this target", "name a reference for it"),
     Reason.REFERENCE_STALE: Meaning(_R, "no fresh measurement of the reference", "see the reference's own losses"),
     Reason.REFERENCE_EXPIRED: Meaning(_R, "the reference's tie to UTC(k) is no longer valid", "renew its calibration"),

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from timesync.errors import DataError
 
 __all__ = [
+    "GREATEST_RATE",
     "NS_PER_DAY",
     "NS_PER_S",
     "NTP_TO_UNIX_S",
@@ -35,6 +36,9 @@ __all__ = [
     "unix_ns_to_mjd",
     "unix_ns_to_ntp",
 ]
+
+# The largest rate of a working clock against another, s/s: what a kernel slews at most (500 ppm, RFC 5905 section 11.3).
+GREATEST_RATE = 500e-6
 
 NS_PER_S = 1_000_000_000
 NS_PER_DAY = 86_400 * NS_PER_S

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from timesync.model import ClockOffset, Exchange, ServerFacts, TimeError, Timestamping
 from timesync.reasons import Reason
-from timesync.reference.differencing import Differencer, LocalClock, realise_locally
+from timesync.reference.differencing import Differencer, LocalReference
 from timesync.settings import Tie
 from timesync.uncertainty import clock_offset
 
@@ -70,6 +70,8 @@ def differencer(max_age_s: float = 64.0, tie: Tie = TIE) -> Differencer:
 
 REFERENCE = Clock("reference")
 # A target 3 s after one measurement of the reference and 5 s before the next: 2 phi d1 d2 / (d1 + d2).
+# One measurement of the reference alone says nothing of rates: what a kernel slews at most, RFC 5905 section 11.3.
+KERNEL_RATE = 500e-6
 ON_THE_LINE_S = 2 * PHI * 3 * 5 / 8
 
 
@@ -174,12 +176,26 @@ def test_bound_and_u_keep_each_component() -> None:
     assert set(error.u_parts) - {"type_a"} == set(error.bound_parts)
 
 
-def test_claim_from_one_side_grows_with_the_age_of_the_reference() -> None:
+def test_claim_from_one_measurement_of_the_reference_grows_with_the_kernels_greatest_rate() -> None:
     probe, differences = ProbeClock(), differencer()
     differences.reference(REFERENCE.measured(probe, 0.0))
     differences.target(Clock("target").measured(probe, 10.0), probe.shows_ns(10.0))
     (error,) = differences.flush()
-    assert error.bound_parts["interpolation"] == pytest.approx(PHI * 10.0, rel=1e-4)
+    assert error.bound_parts["interpolation"] == pytest.approx(KERNEL_RATE * 10.0, rel=1e-4)
+
+
+def test_claim_from_one_side_grows_with_the_rate_that_the_references_allow() -> None:
+    # Two measurements of the reference, 100 s apart: the mean rate is 20 ppm, known within both bounds over that time.
+    probe, differences = ProbeClock(rate=20e-6), differencer()
+    one, other = (REFERENCE.measured(probe, t_s) for t_s in (0.0, 100.0))
+    for offset in (one, other):
+        differences.reference(offset)
+    differences.target(Clock("target").measured(probe, 110.0), probe.shows_ns(110.0))
+    (error,) = differences.flush()
+    rate = 20e-6 + (one.bound_s + other.bound_s) / 100.0 + 2 * PHI
+    assert error.bound_parts["interpolation"] == pytest.approx(rate * 10.0, rel=1e-3)
+    assert error.time_error_s is not None
+    assert abs(error.time_error_s) <= error.bound_s
 
 
 def test_scatter_of_the_samples_enters_u_and_not_the_bound() -> None:
@@ -251,11 +267,13 @@ def test_reference_never_measured_is_stale() -> None:
 
 def test_too_old_on_one_side_leaves_the_other() -> None:
     probe, differences = ProbeClock(), differencer(max_age_s=20.0)
-    differences.reference(REFERENCE.measured(probe, 0.0))
+    one, other = (REFERENCE.measured(probe, t_s) for t_s in (0.0, 40.0))
+    differences.reference(one)
     differences.target(Clock("target", 0.5).measured(probe, 30.0), 0)
-    (_, error) = differences.reference(REFERENCE.measured(probe, 40.0))
+    (_, error) = differences.reference(other)
     assert error.time_error_s == pytest.approx(0.5, abs=2e-9)
-    assert error.bound_parts["interpolation"] == pytest.approx(PHI * 10.0, rel=1e-3)
+    rate = (one.bound_s + other.bound_s) / 40.0 + 2 * PHI
+    assert error.bound_parts["interpolation"] == pytest.approx(rate * 10.0, rel=1e-3)
 
 
 # Epochs of the probe's clock
@@ -272,9 +290,9 @@ def test_step_between_target_and_reference_is_never_bridged(step_ns: int) -> Non
     told += differences.flush()
     first, second = of(told, "target")
     assert first.time_error_s == pytest.approx(0.1, abs=2e-9)
-    assert first.bound_parts["interpolation"] == pytest.approx(PHI * 3.0, rel=1e-3)
+    assert first.bound_parts["interpolation"] == pytest.approx(KERNEL_RATE * 3.0, rel=1e-3)
     assert second.time_error_s == pytest.approx(0.1, abs=2e-9)
-    assert second.bound_parts["interpolation"] == pytest.approx(PHI * 2.0, rel=1e-3)
+    assert second.bound_parts["interpolation"] == pytest.approx(KERNEL_RATE * 2.0, rel=1e-3)
 
 
 def test_target_of_an_epoch_without_a_reference_has_no_claim() -> None:
@@ -342,7 +360,7 @@ def test_late_exchange_from_before_a_step_finds_the_references_of_its_epoch() ->
         differences.reference(REFERENCE.measured(probe, at_s))
     (error,) = differences.target(offset, probe.shows_ns(27.0))
     assert error.time_error_s == pytest.approx(0.3, abs=2e-9)
-    assert error.bound_parts["interpolation"] == pytest.approx(PHI * 3.0, rel=1e-3)
+    assert error.bound_parts["interpolation"] == pytest.approx(KERNEL_RATE * 3.0, rel=1e-3)
 
 
 # Provisional, then final
@@ -405,10 +423,19 @@ def test_every_target_offset_comes_out_finally_exactly_once() -> None:
 
 def test_local_clock_is_the_reference_by_declaration() -> None:
     offset = Clock("target", 0.004).measured(ProbeClock(), 3.0)
-    error = realise_locally(offset, LocalClock(TIE))
+    error = LocalReference(TIE).target(offset)
     assert (error.reference, error.realises) == ("local", "UTC(TEST)")
     assert error.time_error_s == offset.offset_s
     assert error.bound_s == pytest.approx(offset.bound_s + TIE.bound_s)
     assert set(error.bound_parts) == {"path", "timestamping", "oscillator", "tie"}
-    expired = realise_locally(offset, LocalClock(Tie("UTC(TEST)", valid_until_ns=BEGIN_NS)))
+    expired = LocalReference(Tie("UTC(TEST)", valid_until_ns=BEGIN_NS)).target(offset)
     assert (expired.no_claim, expired.time_error_s) == (Reason.REFERENCE_EXPIRED, None)
+
+
+def test_scatter_enters_u_against_the_local_clock_as_well() -> None:
+    local = LocalReference(Tie("UTC(TEST)", bound_s=1.0))
+    errors = [local.target(Clock("target", 1e-3 * (n % 2)).measured(ProbeClock(), float(n))) for n in range(8)]
+    # Steps of 1 ms up and down: every second difference is 2 ms, TDEV is that over sqrt(6).
+    assert errors[-1].u_parts["type_a"] == pytest.approx(2e-3 / math.sqrt(6), rel=1e-6)
+    local.forget("target")
+    assert "type_a" not in local.target(Clock("target").measured(ProbeClock(), 9.0)).u_parts

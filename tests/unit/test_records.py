@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from timesync.model import ClockOffset, Event, Exchange, Missed, ServerFacts, Severity, TimeError, Timestamping
 from timesync.reasons import Reason
 from timesync.records import CLAIM_VALID, EVENT, FIELDS, TIME_ERROR, Recorder
-from timesync.reference.differencing import Differencer, LocalClock, realise_locally
+from timesync.reference.differencing import Differencer, LocalReference
 from timesync.settings import Tie
 from timesync.uncertainty import clock_offset
 
@@ -57,7 +57,7 @@ def claims() -> list[TimeError]:
             told += differences.target(clock_offset(exchange(at_ns=at_ns + 10**9)), at_ns)
         told += differences.provisional(at_ns + 10**10, 1.0)
         told += differences.flush()
-        told.append(realise_locally(clock_offset(exchange()), LocalClock(tie)))
+        told.append(LocalReference(tie).target(clock_offset(exchange())))
     lonely = Differencer("reference", TIE, max_age_s=64.0)
     lonely.target(clock_offset(exchange()), NOW_NS)
     told += lonely.flush()

@@ -21,7 +21,7 @@ from timesync.errors import WireError
 from timesync.model import ServerFacts, Timestamping
 from timesync.quick import quick
 from timesync.reasons import Reason
-from timesync.timescale import ntp_to_unix_ns, precision_to_s, short_to_s
+from timesync.timescale import GREATEST_RATE, ntp_to_unix_ns, precision_to_s, short_to_s
 from timesync.wire.ntp import (
     Mac,
     Packet,
@@ -58,8 +58,6 @@ FACTS_OCTETS = 24
 REMEMBERED = 16
 # Unanswered polls after which a reply that still waits for its transmit timestamp is given up.
 PATIENCE = 8
-# The largest rate of an honest clock against another, s/s (RFC 5905 section 7.2 and the kernel: 500 ppm).
-GREATEST_RATE = 500e-6
 RANK = {Timestamping.USER: 0, Timestamping.KERNEL: 1, Timestamping.HARDWARE: 2}
 
 

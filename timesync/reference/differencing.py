@@ -8,7 +8,8 @@ With x_T = target - probe and x_R = reference - probe, both seen by one probe at
 reference whatever the probe's clock does; the reference's tie adds (reference - UTC(k)), declared as zero with a bound.
 
 The line between two reference measurements d1 before and d2 after leaves an error of at most 2 phi d1 d2 / (d1 + d2) for a
-probe's clock whose rate stays within phi of any constant. Outside all measurements the error grows as phi times the age.
+probe's clock whose rate stays within phi of any constant. Outside all measurements the last one is held, and the error grows
+with the age times the greatest rate that the measurements allow.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ from typing import TYPE_CHECKING
 from timesync.model import ClockOffset, TimeError
 from timesync.quick import quick
 from timesync.reasons import Reason
+from timesync.timescale import GREATEST_RATE
 from timesync.uncertainty import PHI, SQRT3, TypeA, bound_of, standard_uncertainty_s
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from timesync.settings import Tie
 
-__all__ = ["Differencer", "LocalClock", "realise_locally"]
+__all__ = ["Differencer", "LocalReference"]
 
 # Reference measurements kept of one epoch: enough for any bracket within the greatest age, however dense the polls.
 KEPT = 4096
@@ -84,6 +86,11 @@ class Differencer:
         self._waiting: list[_Waiting] = []
         self._ready: deque[ClockOffset] = deque()
         self._scatter: dict[str, TypeA] = {}
+
+    def same_rules(self, other: Differencer) -> bool:
+        """Whether another would make the same of the same measurements."""
+        mine = (self.name, self.tie, self._max_age_ns, self._phi)
+        return mine == (other.name, other.tie, other._max_age_ns, other._phi)
 
     @property
     def waiting(self) -> int:
@@ -169,8 +176,7 @@ class Differencer:
         if expired is not None:
             return TimeError(offset, self.name, self.tie.realises, no_claim=expired)
         bound = {"upstream": offset.upstream_s, "tie": self.tie.bound_s}
-        u = {"upstream": offset.upstream_s / SQRT3, "tie": self.tie.u_s}
-        return _claimed(offset, self.name, self.tie, 0.0, bound, u)
+        return _claimed(offset, self.name, self.tie, 0.0, bound, _standard_parts(bound, self.tie, None))
 
     def _expired(self, at_ns: int) -> Reason | None:
         until_ns = self.tie.valid_until_ns
@@ -201,11 +207,7 @@ class Differencer:
             "reference_upstream": reference.upstream_s,
             "tie": self.tie.bound_s,
         }
-        u = {name: value / SQRT3 for name, value in bound.items() if name != "tie"}
-        u["tie"] = self.tie.u_s
-        scatter = self._scatter.get(offset.target)
-        if scatter is not None and scatter.u_s is not None:
-            u["type_a"] = scatter.u_s
+        u = _standard_parts(bound, self.tie, self._scatter.get(offset.target))
         return _claimed(offset, self.name, self.tie, offset.offset_s - reference.offset_s, bound, u)
 
     def _at(self, offset: ClockOffset) -> _AtInstant | None:
@@ -218,17 +220,7 @@ class Differencer:
         if earlier is None and later is None:
             return None
         if earlier is None or later is None:
-            single = earlier or later
-            assert single is not None
-            age_s = abs(at_ns - single.at_ns) / 1e9
-            return _AtInstant(
-                single.offset_s,
-                single.bound_path_s,
-                single.bound_timestamping_s,
-                single.bound_oscillator_s,
-                single.upstream_s,
-                self._phi * age_s,
-            )
+            return self._held(references, after - 1 if earlier is not None else after, at_ns)
         d1_s, d2_s = (at_ns - earlier.at_ns) / 1e9, (later.at_ns - at_ns) / 1e9
         gap_s = d1_s + d2_s
         w2 = d1_s / gap_s if gap_s > 0 else 0.0
@@ -242,32 +234,76 @@ class Differencer:
             2.0 * self._phi * d1_s * d2_s / gap_s if gap_s > 0 else 0.0,
         )
 
+    def _held(self, references: Sequence[ClockOffset], index: int, at_ns: int) -> _AtInstant:
+        """One measurement of the reference, held until or from the instant."""
+        single = references[index]
+        age_s = abs(at_ns - single.at_ns) / 1e9
+        return _AtInstant(
+            single.offset_s,
+            single.bound_path_s,
+            single.bound_timestamping_s,
+            single.bound_oscillator_s,
+            single.upstream_s,
+            self._greatest_rate(references, index) * age_s,
+        )
+
+    def _greatest_rate(self, references: Sequence[ClockOffset], index: int) -> float:
+        """The largest rate of the probe's clock against the reference near a measurement, s/s.
+
+        Its mean rate to the neighbouring measurement is known within both their bounds, and the rate at any instant lies within
+        2 phi of that mean. Without a neighbour only the kernel's own limit is known.
+        """
+        neighbour = index - 1 if index > 0 else index + 1
+        if neighbour >= len(references):
+            return GREATEST_RATE
+        one, other = references[index], references[neighbour]
+        gap_s = abs(one.at_ns - other.at_ns) / 1e9
+        if gap_s == 0.0:
+            return GREATEST_RATE
+        change_s = abs(one.offset_s - other.offset_s) + one.bound_s + other.bound_s
+        return min(GREATEST_RATE, change_s / gap_s + 2.0 * self._phi)
+
     def _fresh(self, reference: ClockOffset, at_ns: int) -> ClockOffset | None:
         """The measurement of the reference, if it is not too old or too far ahead."""
         return reference if abs(reference.at_ns - at_ns) <= self._max_age_ns else None
 
 
-@dataclass(frozen=True, slots=True)
-class LocalClock:
-    """The probe's host clock as the reference, declared to realise UTC(k)."""
+class LocalReference:
+    """The probe's host clock as the reference, declared to realise UTC(k): a time error is the offset itself, plus the tie."""
 
-    tie: Tie
-    name: str = "local"
+    def __init__(self, tie: Tie, name: str = "local") -> None:
+        self.name = name
+        self.tie = tie
+        self._scatter: dict[str, TypeA] = {}
+
+    def target(self, offset: ClockOffset) -> TimeError:
+        """A measurement of a target: complete at once."""
+        until_ns = self.tie.valid_until_ns
+        if until_ns is not None and offset.at_ns > until_ns:
+            return TimeError(offset, self.name, self.tie.realises, no_claim=Reason.REFERENCE_EXPIRED)
+        bound = {
+            "path": offset.bound_path_s,
+            "timestamping": offset.bound_timestamping_s,
+            "oscillator": offset.bound_oscillator_s,
+            "tie": self.tie.bound_s,
+        }
+        scatter = self._scatter.setdefault(offset.target, TypeA())
+        scatter.push(offset.at_ns, offset.offset_s)
+        u = _standard_parts(bound, self.tie, scatter)
+        return _claimed(offset, self.name, self.tie, offset.offset_s, bound, u)
+
+    def forget(self, target: str) -> None:
+        """A target that is no longer measured."""
+        self._scatter.pop(target, None)
 
 
-def realise_locally(offset: ClockOffset, clock: LocalClock) -> TimeError:
-    """Target minus UTC(k) where the probe's own clock is the reference: the offset itself, plus the tie's bound."""
-    until_ns = clock.tie.valid_until_ns
-    if until_ns is not None and offset.at_ns > until_ns:
-        return TimeError(offset, clock.name, clock.tie.realises, no_claim=Reason.REFERENCE_EXPIRED)
-    bound = {
-        "path": offset.bound_path_s,
-        "timestamping": offset.bound_timestamping_s,
-        "oscillator": offset.bound_oscillator_s,
-        "tie": clock.tie.bound_s,
-    }
-    u = {name: value / SQRT3 for name, value in bound.items() if name != "tie"} | {"tie": clock.tie.u_s}
-    return _claimed(offset, clock.name, clock.tie, offset.offset_s, bound, u)
+def _standard_parts(bound: Mapping[str, float], tie: Tie, scatter: TypeA | None) -> dict[str, float]:
+    """The parts of u: each part of the bound as a rectangular distribution, the tie as declared, the scatter as it is seen."""
+    parts = {name: value / SQRT3 for name, value in bound.items() if name != "tie"}
+    parts["tie"] = tie.u_s
+    if scatter is not None and scatter.u_s is not None:
+        parts["type_a"] = scatter.u_s
+    return parts
 
 
 def _claimed(
