@@ -356,11 +356,13 @@ def test_late_exchanges_of_an_interleaved_reference_complete_what_waits() -> Non
 def test_late_exchange_from_before_a_step_finds_the_references_of_its_epoch() -> None:
     probe, differences = ProbeClock(steps=[(14.0, 500 * S)]), differencer()
     offset = Clock("target", 0.3).measured(probe, 11.0)
-    for at_s in (0.0, 8.0, 16.0):
-        differences.reference(REFERENCE.measured(probe, at_s))
+    one, other, after = (REFERENCE.measured(probe, at_s) for at_s in (0.0, 8.0, 16.0))
+    for reference in (one, other, after):
+        differences.reference(reference)
     (error,) = differences.target(offset, probe.shows_ns(27.0))
     assert error.time_error_s == pytest.approx(0.3, abs=2e-9)
-    assert error.bound_parts["interpolation"] == pytest.approx(KERNEL_RATE * 3.0, rel=1e-3)
+    rate = (one.bound_s + other.bound_s) / 8.0 + 2 * PHI
+    assert error.bound_parts["interpolation"] == pytest.approx(rate * 3.0, rel=1e-3)
 
 
 # Provisional, then final
