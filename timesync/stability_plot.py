@@ -233,13 +233,13 @@ def _draw_panel(panel: Axes, curves: Sequence[_Curve], masks: Sequence[Mask], un
     for side in ("top", "right"):
         panel.spines[side].set_visible(False)
     panel.tick_params(which="both", direction="out", width=0.7)
-    _explain(panel, always=unit == "s")
+    _explain(panel)
 
 
-def _explain(panel: Axes, *, always: bool) -> None:
+def _explain(panel: Axes) -> None:
     """A legend: in the panel where there is room for it, below it where there are many curves."""
     entries = len(panel.get_legend_handles_labels()[0])
-    if entries < 2 and not always:
+    if entries < 2:  # the axis names it
         return
     place: dict[str, Any] = {"loc": "best"}
     if entries > INSIDE:

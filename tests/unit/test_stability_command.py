@@ -135,11 +135,28 @@ def test_json_has_the_numbers_in_full_and_says_how(sp1065: str, run: Any) -> Non
 
 
 def test_every_statistic_is_listed_in_the_help_and_runs(sp1065: str, run: Any) -> None:
-    listed = stability.EPILOG.split("files:")[0].split(":", 2)[2].split()
-    assert sorted(listed) == sorted(STATISTICS)
+    assert sorted(listed("statistics")) == sorted(STATISTICS)
     result = run(sp1065, "--kind", "frequency", "--statistics", "all", "--ci", "none", "--json")
     assert result.status == 0
     assert list(result.document["series"][0]["statistics"]) == list(STATISTICS)
+
+
+def listed(heading: str) -> list[str]:
+    """The names under a heading of the help."""
+    section = next(part for part in stability.EPILOG.split("\n\n") if part.startswith(heading))
+    return " ".join(section.splitlines()[1:]).split()
+
+
+def test_every_mask_is_listed_in_the_help() -> None:
+    assert listed("masks") == list(PROFILES)
+
+
+def test_constant_data_have_no_deviation_and_no_interval(tmp_path: Path, run: Any) -> None:
+    path = tmp_path / "constant.txt"
+    path.write_text("1e-9\n" * 200)
+    result = run(str(path), "--statistics", "oadev,tdev,mtie", "--mask", "prtc-b", "--taus", "octave", "--json")
+    assert result.status == 3
+    assert result.document["series"][0]["statistics"]["oadev"]["rows"][0]["dev"] == 0.0
 
 
 def test_csv_is_one_table(sp1065: str, run: Any) -> None:

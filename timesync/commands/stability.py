@@ -35,6 +35,10 @@ EPILOG = """\
 statistics (all: every one):
   adev oadev mdev tdev hdev ohdev pdev totdev mtotdev ttotdev htotdev theo1 theobr theoh tierms mtie
 
+masks (or a TOML file of one's own):
+  g811 prtc-a prtc-b eprtc eec-1 g8273.2-a g8273.2-b g8273.2-c g8273.2-d g8271.1-c iec-61850-9-3 rts25-100us rts25-1ms
+  rts25-1s us-cat-client us-cat-venue utc-k
+
 files:
   One value a line, or a time and a value; CSV with named columns; Stable32 files; compressed with gzip or not; - is standard
   input. Phase in seconds (a column named x_ns or "x [ns]" is in ns); times in seconds, or with a name or --time-unit in
