@@ -15,13 +15,13 @@ import numpy as np
 
 from timesync.stability.blocks import (
     Room,
+    Windows,
     difference_blocks,
     double_windows,
     mean_square_differences,
     octave_of_windows,
     powers_of_two,
     sum_squares,
-    window_sums,
 )
 from timesync.stability.estimate import Statistic, Terms
 from timesync.stability.record import Record, levelled, steady, whole
@@ -86,9 +86,9 @@ def _averaged_phase(record: Record, factors: Integers) -> Terms:
     if powers_of_two(factors):
         dev[:], n[:] = _octaves(record, x, factors)
     else:
+        windows = Windows(x)
         for k, m in enumerate(factors.tolist()):
-            sums = window_sums(x, m)
-            total, n[k] = sum_squares(difference_blocks(sums, m, 2, room), _unbroken(record, m))
+            total, n[k] = sum_squares(difference_blocks(windows.at(m), m, 2, room), _unbroken(record, m))
             dev[k] = _modified(total, n[k], m, record.tau0_s)
     return Terms(dev, n)
 

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from timesync.stability.result import Booleans, Floats, Integers
 
 TABLE = 8192  # elements of a two-dimensional piece, and of a scalar product
+NEAR = 3  # points by which windows grow faster one by one than anew
 
 _Plan: TypeAlias = "tuple[Floats, list[tuple[Floats, Floats, Floats]], Floats]"
 
 __all__ = [
     "TABLE",
     "Room",
+    "Windows",
     "difference_blocks",
     "dot",
     "double_windows",
@@ -176,6 +178,41 @@ def octave_of_windows(sums: Floats, m: int, keep: Booleans | None, out: Floats, 
         double_windows(sums, m, out, start, start + d.size)
     double_windows(sums, m, out, done, out.size)
     return total, terms
+
+
+class Windows:
+    """Sums over windows of m points, for averaging factors that rise: each from the last where that is near.
+
+    Over 2m: in pairs. Over 5m/2, the step from 4 to 10 in a decade list: the pairs and, after them, what was over m/2. Over
+    a point or two more: those points. Otherwise anew (`window_sums`).
+    """
+
+    def __init__(self, x: Floats) -> None:
+        self._x, self._sums, self._halves, self._m = x, x, x[:0], 1
+
+    def at(self, m: int) -> Floats:
+        """Sums over m points for every start, shape (size - m + 1,); m not below the last one. Not to be written to."""
+        old = self._m
+        if m == old:
+            return self._sums
+        if m == 2 * old:
+            self._take(self._sums[:-old] + self._sums[old:], self._sums, m)
+        elif 2 * m == 5 * old and self._halves.size:
+            count = self._x.size - m + 1
+            longer = self._sums[:count] + self._sums[old : old + count]
+            longer += self._halves[2 * old : 2 * old + count]
+            self._take(longer, self._x[:0], m)
+        elif m - old <= NEAR:
+            longer = self._sums[: self._x.size - m + 1].copy()
+            for k in range(old, m):
+                longer += self._x[k : k + longer.size]
+            self._take(longer, self._x[:0], m)
+        else:
+            self._take(window_sums(self._x, m), self._x[:0], m)
+        return self._sums
+
+    def _take(self, sums: Floats, halves: Floats, m: int) -> None:
+        self._sums, self._halves, self._m = sums, halves, m
 
 
 def window_sums(x: Floats, m: int) -> Floats:
