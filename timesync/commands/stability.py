@@ -204,8 +204,10 @@ def run(args: argparse.Namespace) -> int:
         from timesync.stability_plot import need_matplotlib  # noqa: PLC0415 - before an hour of computing, not after it
 
         need_matplotlib()
-    analyses = [_analyse(data, names, masks, args, progress.say) for data in _series(args, progress.say)]
-    progress.clear()
+    try:
+        analyses = [_analyse(data, names, masks, args, progress.say) for data in _series(args, progress.say)]
+    finally:
+        progress.clear()
     status = _status(analyses, args.taus)
     if args.plot is not None:
         from timesync.stability_plot import plot  # noqa: PLC0415 - matplotlib, an extra
