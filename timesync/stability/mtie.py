@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from timesync.errors import DataError
-from timesync.stability.blocks import Room, mean_square_differences
+from timesync.stability.blocks import TABLE, Room, mean_square_differences
 from timesync.stability.estimate import Statistic, Terms
 from timesync.stability.record import BLOCK, Record, read_record, time_error, whole
 from timesync.stability.taus import TauGrid
@@ -43,7 +43,7 @@ class Extremes(NamedTuple):
     widest: float
 
 
-def _pairs(record: Record) -> Extremes:
+def _pairs(record: Record, room: Room) -> Extremes:
     x = time_error(record)
     high = low = x
     if record.missing_points is not None:
@@ -51,12 +51,15 @@ def _pairs(record: Record) -> Extremes:
         gone = np.isnan(x)
         high, low = np.where(gone, -np.inf, x), np.where(gone, np.inf, x)
     largest, smallest = np.maximum(high[:-1], high[1:]), np.minimum(low[:-1], low[1:])
-    return Extremes(largest, smallest, 1, _widest(Extremes(largest, smallest, 1, math.nan), 1, None, Room()))
+    return Extremes(largest, smallest, 1, _widest(Extremes(largest, smallest, 1, math.nan), 1, None, room))
 
 
 def _doubled(e: Extremes, room: Room) -> Extremes:
     """Windows of twice as many steps, in place (views): two that share their middle point."""
     w, count = e.steps, e.largest.size - e.steps
+    if count <= TABLE:
+        highest, lowest = np.maximum(e.largest[:-w], e.largest[w:]), np.minimum(e.smallest[:-w], e.smallest[w:])
+        return Extremes(highest, lowest, 2 * w, float((highest - lowest).max()))
     widest = -math.inf
     for start in range(0, count, BLOCK):
         stop = min(start + BLOCK, count)
@@ -104,11 +107,11 @@ def _windows(record: Record, m: int) -> Booleans | None:
 def _sparse(record: Record, factors: Integers) -> Terms:
     """MTIE at a few averaging factors, one pass of doubling for all."""
     dev, n, room = np.zeros(factors.size), record.size - factors, Room()
-    e = _pairs(record)
+    e = _pairs(record, room)
     for k, m in enumerate(factors.tolist()):
         while 2 * e.steps <= m:
             e = _doubled(e, room)
-        keep = _windows(record, m)
+        keep = _windows(record, m) if record.has_gaps else None
         if keep is not None:
             n[k] = np.count_nonzero(keep)
         if n[k]:
@@ -119,7 +122,7 @@ def _sparse(record: Record, factors: Integers) -> Terms:
 def _dense(record: Record, factors: Integers) -> Terms:
     """MTIE at many averaging factors of a record without gaps, one octave of them after the other."""
     dev, room = np.zeros(factors.size), Room()
-    e = _pairs(record)
+    e = _pairs(record, room)
     first = 0
     while first < factors.size:
         while 2 * e.steps <= factors[first]:
