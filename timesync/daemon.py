@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from timesync.model import Record
     from timesync.settings import ProbeSettings
+    from timesync.stability_service import StabilityService
     from timesync.store.sink import Sink
     from timesync.web.health import Check
 
@@ -69,6 +70,8 @@ class Daemon:
         self._spool = Spool(settings.spool, [sink.name for sink in sinks], clock_ns=time.time_ns)
         self._delivery = self._make_delivery(sinks)
         self._delivering: asyncio.Task[None] | None = None
+        self._stability: StabilityService | None = None
+        self._computing: asyncio.Task[None] | None = None
         self._server: WebServer | None = None
         if settings.http.enabled:
             self._server = WebServer(
@@ -111,6 +114,7 @@ class Daemon:
         if self._server is not None:
             await self._listen(self._server)
         self._show_targets(self.settings)
+        self._compute_stability(self.settings)
         await self.measuring.start()
         # What lives as long as the process need not be looked at by every garbage collection.
         gc.collect()
@@ -121,6 +125,7 @@ class Daemon:
             measuring = group.create_task(self.measuring.run(), name="measuring")
             watchdog = group.create_task(self._watchdog(), name="watchdog")
             self._group = group
+            self._run_stability()
             self.measuring.event(_event("started", f"measuring {len(self.settings.targets)} targets"))
             self._notifier.send(systemd.ready(self._status_line()))
             started()
@@ -130,6 +135,10 @@ class Daemon:
             beat.cancel()
             await self.measuring.stop()
             await measuring
+            if self._computing is not None:
+                self._computing.cancel()
+            if self._stability is not None:
+                self._stability.close()
             self.measuring.event(_event("stopped", "the probe was told to stop"))
             flushed = await self._delivery.stop(FLUSH_DEADLINE_S)
             if not flushed:
@@ -155,6 +164,21 @@ class Daemon:
         self._delivery.wake()
         for record in records:
             self.exposition.observe(record)
+        if self._stability is not None:
+            self._stability.observe(records)
+
+    def _compute_stability(self, settings: ProbeSettings) -> None:
+        """Compute stability from now on as these settings want it, with the states that were saved."""
+        if self._stability is not None:
+            self._stability.configure(settings)
+        elif settings.stability.enabled:
+            from timesync.stability_service import StabilityService  # noqa: PLC0415 - numpy takes 30 MB
+
+            self._stability = StabilityService(settings, self._store, self._report, clock_ns=time.time_ns)
+
+    def _run_stability(self) -> None:
+        if self._stability is not None and self._computing is None:
+            self._computing = self._group.create_task(self._stability.run(), name="stability")
 
     def _make_sinks(self) -> list[Sink]:
         settings = self.settings
@@ -245,6 +269,8 @@ class Daemon:
                 text = f"{table} has changed: this takes effect at the next restart"
                 self.measuring.event(_event("restart_needed", text, Severity.WARNING))
         await self.measuring.reconfigure(new)
+        self._compute_stability(new)
+        self._run_stability()
         self.settings = new
         kept = {target.name for target in new.targets}
         for target in old.targets:

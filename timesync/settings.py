@@ -22,6 +22,7 @@ __all__ = [
     "ProbeSettings",
     "SiteSettings",
     "SpoolSettings",
+    "StabilitySettings",
     "TargetSettings",
     "Tie",
 ]
@@ -126,6 +127,25 @@ class HttpSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StabilitySettings:
+    """Streamed stability of each target; with more than `targets_at_most` targets there is none.
+
+    Averaging times are multiples of a target's interval, `taus` "octave" or "decade", up to `longest_tau_s`; beyond
+    `exact_intervals` of them strided estimators take over, under their own names. `coverage`: of the intervals.
+    """
+
+    enabled: bool = True
+    statistics: tuple[str, ...] = ("oadev", "tdev", "mtie")
+    taus: str = "octave"
+    longest_tau_s: float = 86_400.0
+    exact_intervals: int = 16
+    every_s: float = 600.0
+    window_days: int = 7
+    coverage: float = 0.683
+    targets_at_most: int = 100
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """How the daemon logs: level name, and text (for people), json (for journald) or auto (json when no terminal)."""
 
@@ -144,6 +164,7 @@ class ProbeSettings:
     history: HistorySettings = HistorySettings()
     influx: tuple[InfluxSettings, ...] = ()
     http: HttpSettings = HttpSettings()
+    stability: StabilitySettings = StabilitySettings()
     log: LogSettings = LogSettings()
     keys_file: Path | None = None
     leap_seconds_file: Path | None = None

@@ -236,7 +236,7 @@ def test_a_new_interval_keeps_what_is_shown_and_a_new_protocol_begins_again(curr
 
 
 def test_other_measurements_are_left_alone(current):
-    current.observe(record(ROW, measurement="stability"), now_s=1.0)
+    current.observe(record(ROW, measurement="event"), now_s=1.0)
     assert "timesync_offset_seconds" not in page(current, 1.0)
 
 

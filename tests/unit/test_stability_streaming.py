@@ -180,9 +180,15 @@ def test_state_of_another_version_says_so() -> None:
         Stream.from_bytes(b"something else entirely, and long enough to hold a frame")
 
 
-def test_time_does_not_go_back() -> None:
-    stream = filled({"tau0_s": 1.0, "statistics": ("oadev",), "longest_s": 8.0}, np.zeros(3), start_ns=DAY_NS)
-    with pytest.raises(DataError, match="before the stream's last sample"):
-        stream.interrupt(DAY_NS)
+def test_grid_begins_anew_at_an_interruption_also_in_a_day_before() -> None:
+    stream = filled({"tau0_s": 1.0, "statistics": ("tierms",), "longest_s": 1.0}, np.zeros(3), start_ns=DAY_NS)
+    stream.interrupt(DAY_NS - 10**9)
+    stream.push(np.zeros(3))
+    days = stream.days.by_day()
+    assert {day: (sums.points, int(sums.terms[0, 0])) for day, sums in days.items()} == {0: (1, 0), 1: (5, 4)}
+
+
+def test_a_negative_gap_is_refused() -> None:
+    stream = filled({"tau0_s": 1.0, "statistics": ("oadev",), "longest_s": 8.0}, np.zeros(3))
     with pytest.raises(DataError, match="does not go back"):
         stream.skip(-1)

@@ -18,6 +18,7 @@ from timesync.settings import (
     ProbeSettings,
     SiteSettings,
     SpoolSettings,
+    StabilitySettings,
     TargetSettings,
     Tie,
 )
@@ -54,6 +55,7 @@ def build(draft: Draft, environment: Mapping[str, str]) -> ProbeSettings:
         history=HistorySettings(**values["history"]),
         influx=tuple(InfluxSettings(**sink.values) for sink in draft.many["influxdb"]),
         http=HttpSettings(**values["http"]),
+        stability=StabilitySettings(**values["stability"]),
         log=LogSettings(**values["log"]),
         keys_file=values["keys"]["file"],
         leap_seconds_file=values["clock"]["leap_seconds_file"],

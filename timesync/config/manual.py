@@ -80,6 +80,9 @@ def _value(key: Key) -> str:
 
 
 def _facts(key: Key) -> Iterator[str]:
+    if key.type is Type.CHOICES:
+        yield "a list of " + ", ".join(f'`"{choice}"`' for choice in key.choices)
+        return
     if key.type is Type.CHOICE:
         yield " or ".join(f'`"{choice}"`' for choice in key.choices)
         return
@@ -97,6 +100,8 @@ def _default(key: Key) -> str:
         return key.default_text
     if key.default in (None, ""):
         return "none"
+    if isinstance(key.default, tuple):
+        return f"`[{', '.join(f'{chr(34)}{each}{chr(34)}' for each in key.default)}]`"
     if isinstance(key.default, bool):
         return f"`{str(key.default).lower()}`"
     return f"`{number_text(key.default)}`" if isinstance(key.default, int | float) else f'`"{key.default}"`'

@@ -22,6 +22,7 @@ class Type(StrEnum):
     INTEGER = "a whole number"
     SWITCH = "true or false"
     CHOICE = "a choice"
+    CHOICES = "a list of choices"
     SIZE = "a size in bytes"
     DAYS = 'a number or "forever"'
     INSTANT = "a date, or an instant with its offset"

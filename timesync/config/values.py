@@ -168,9 +168,23 @@ def _choice(key: Key, value: object, _places: Places) -> str:
     if isinstance(value, str) and value in key.choices:
         return value
     guess = closest(value, key.choices) if isinstance(value, str) else None
-    advice = f'Write {key.name} = "{guess}"' if guess else _for_example(key)
+    advice = _for_example(key)
+    if guess:
+        advice = f'Write "{guess}"' if key.type is Type.CHOICES else f'Write {key.name} = "{guess}"'
     choices = joined(f'"{choice}"' for choice in key.choices)
     raise BadValueError(f"{shown(value)} is not {choices}", advice)
+
+
+def _choices(key: Key, value: object, places: Places) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise _wrong_type(key, value)
+    if not value:
+        raise BadValueError("the list is empty", _for_example(key))
+    chosen = [_choice(key, each, places) for each in value]
+    twice = next((each for each in chosen if chosen.count(each) > 1), None)
+    if twice is not None:
+        raise BadValueError(f"{shown(twice)} is in the list twice", "Remove one of them")
+    return tuple(chosen)
 
 
 def _size(key: Key, value: object, places: Places) -> int:
@@ -283,6 +297,7 @@ READERS: dict[Type, Callable[[Key, object, Places], object]] = {
     Type.INTEGER: _integer,
     Type.SWITCH: _switch,
     Type.CHOICE: _choice,
+    Type.CHOICES: _choices,
     Type.SIZE: _size,
     Type.DAYS: _days,
     Type.INSTANT: _instant,

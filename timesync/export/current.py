@@ -27,6 +27,9 @@ LIFE_INTERVALS = 3.0
 GRACE_S = 4.0
 """On top of that: time-outs, and the second or two that a row may wait for its reference, do not make a series flicker."""
 
+STABILITY_LIFE = 2.0
+"""How many times the time from one stability result to the next a result is shown."""
+
 ANSWERS = ("leap", "stratum", "root_delay_s", "root_dispersion_s")
 """Fields of what a server says of itself; a refused answer has them too."""
 
@@ -90,7 +93,7 @@ class _Newest:
 class _Target:
     """What is known of one target."""
 
-    __slots__ = ("answered", "interval_s", "labels", "latest", "measured", "protocol")
+    __slots__ = ("answered", "interval_s", "labels", "latest", "measured", "protocol", "stability")
 
     def __init__(self, labels: Mapping[str, str], protocol: str, interval_s: float) -> None:
         self.labels = labels
@@ -99,6 +102,8 @@ class _Target:
         self.latest = _Newest()
         self.measured = _Newest()
         self.answered = _Newest()
+        # (statistic, tau): the newest row, and until when it is shown (monotonic seconds)
+        self.stability: dict[tuple[str, str], tuple[Record, float]] = {}
 
 
 class TargetView(NamedTuple):
@@ -111,6 +116,7 @@ class TargetView(NamedTuple):
     answered: Record | None
     last_sample_ns: int | None
     counts: Counts | None
+    stability: Sequence[Record] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +171,13 @@ class Current:
         self._targets.pop(name, None)
 
     def observe(self, record: Record, now_s: float) -> None:
-        """Take in one `time_error` record; other measurements are not shown here and are left alone.
+        """Take in one `time_error` or `stability` record; other measurements are not shown here and are left alone.
 
         The record must not be changed afterwards. A record of a target that is not configured (it was removed while its
         poll was under way) brings no series back; it is counted.
         """
+        if record.measurement == "stability":
+            self._observe_stability(record, now_s)
         if record.measurement != "time_error":
             return
         target = self._targets.get(record.tags.get("target", ""))
@@ -184,6 +192,14 @@ class Current:
             target.answered.take(record, epoch, now_s)
         elif any(name in fields for name in ANSWERS):
             target.answered.take(record, epoch, now_s)
+
+    def _observe_stability(self, record: Record, now_s: float) -> None:
+        target = self._targets.get(record.tags["target"])
+        if target is None:
+            self._unknown_target += 1
+            return
+        until_s = now_s + STABILITY_LIFE * float(record.fields["every_s"]) + GRACE_S
+        target.stability[record.tags["statistic"], record.tags["tau"]] = (record, until_s)
 
     def observe_event(self, event: Event) -> None:
         """Count an event."""
@@ -224,6 +240,7 @@ class Current:
                     target.answered.since(oldest_s),
                     None if newest is None else newest.at_ns,
                     None if tally is None else Counts(tally.polls, tally.replies, tally.register, dict(tally.losses)),
+                    [record for record, until_s in target.stability.values() if now_s <= until_s],
                 )
             )
         probe = ProbeView(

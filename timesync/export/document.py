@@ -59,6 +59,7 @@ _GOES_AFTER = {
     Life.MEASUREMENT: "no measurement",
     Life.ANSWER: "no answer",
     Life.POLL: "no poll",
+    Life.STABILITY: "no result",
     Life.KEPT: "-",
 }
 

@@ -36,6 +36,7 @@ class Life(StrEnum):
     MEASUREMENT = "no measurement for its life"
     ANSWER = "no answer, measured or refused, for its life"
     POLL = "no poll at all for its life"
+    STABILITY = "no result for twice the time from one to the next"
     KEPT = "never"
 
 
@@ -91,6 +92,24 @@ def _process(kind: Kind, name: str, help_text: str) -> Metric:
 
 
 _G, _C = Kind.GAUGE, Kind.COUNTER
+
+
+def _stability(name: str, title: str, *, seconds: bool) -> tuple[Metric, ...]:
+    """A statistic and the ends of its interval, each tau a series."""
+    unit = "_seconds" if seconds else ""
+    labels = ("reference", "tau", "estimator")
+    parts = (("", title), ("_lower", f"Lower limit of {name}"), ("_upper", f"Upper limit of {name}"))
+    return tuple(
+        Metric(f"timesync_{name}{end}{unit}", _G, Subject.TARGET, Life.STABILITY, f"{text}{_WHAT[end]}", labels)
+        for end, text in parts
+    )
+
+
+_WHAT = {
+    "": " against the reference; estimator: exact, strided (every some terms) or bounds (the upper one). tau in seconds.",
+    "_lower": ": of its confidence interval, or rigorous where the estimator is bounds. tau in seconds.",
+    "_upper": ": of its confidence interval, or rigorous where the estimator is bounds. tau in seconds.",
+}
 
 _TABLE: tuple[Metric, ...] = (
     # What was measured.
@@ -162,6 +181,15 @@ _TABLE: tuple[Metric, ...] = (
         "When the newest measurement was made, on the probe's clock, Unix time. Kept while the target is configured.",
     ),
     _target_kept(_G, "timesync_poll_interval_seconds", "The target's poll interval."),
+    # Stability, computed as the samples come.
+    *_stability("adev", "Allan deviation", seconds=False),
+    *_stability("oadev", "Overlapping Allan deviation", seconds=False),
+    *_stability("mdev", "Modified Allan deviation", seconds=False),
+    *_stability("tdev", "Time deviation", seconds=True),
+    *_stability("hdev", "Hadamard deviation", seconds=False),
+    *_stability("ohdev", "Overlapping Hadamard deviation", seconds=False),
+    *_stability("tierms", "Rms time interval error", seconds=True),
+    *_stability("mtie", "Maximum time interval error", seconds=True),
     # The probe.
     _probe(_G, "timesync_targets", "Targets that are configured."),
     _probe(_C, "timesync_clock_steps_total", "Steps of the probe's own clock since the daemon started."),

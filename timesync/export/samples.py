@@ -78,6 +78,20 @@ def _target_samples(view: TargetView) -> Iterator[Sample]:
     if view.last_sample_ns is not None:
         yield Sample("timesync_last_sample_timestamp_seconds", labels, view.last_sample_ns / 1e9)
     yield Sample("timesync_poll_interval_seconds", labels, view.interval_s)
+    for record in view.stability:
+        yield from _stability_samples(record, labels)
+
+
+def _stability_samples(record: Record, labels: Mapping[str, str]) -> Iterator[Sample]:
+    """A statistic at one averaging time: `oadev_strided` is the metric of `oadev`, its estimator a label."""
+    name, _, estimator = record.tags["statistic"].partition("_")
+    own = {"tau": record.tags["tau"], "estimator": estimator or "exact"}
+    if "reference" in record.tags:
+        own["reference"] = record.tags["reference"]
+    unit, ending = ("_s", "_seconds") if "dev_s" in record.fields else ("", "")
+    for field, part in (("dev", ""), ("lo", "_lower"), ("hi", "_upper")):
+        if field + unit in record.fields:
+            yield Sample(f"timesync_{name}{part}{ending}", {**labels, **own}, record.fields[field + unit])
 
 
 def _fields(fields: Mapping[str, FieldValue], table: Mapping[str, str], labels: Mapping[str, str]) -> Iterator[Sample]:

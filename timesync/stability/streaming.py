@@ -172,14 +172,12 @@ class Stream:
     def interrupt(self, start_ns: int | None = None) -> None:
         """Break the series here: no term spans what came before and what comes now. The sums stay.
 
-        start_ns: the instant of the next sample, where the grid begins anew; None where it goes on.
-        Raises DataError where that is before what has been taken: a day that is over is not begun again.
+        start_ns: the instant of the next sample, where the grid begins anew (earlier, too, if a clock was set back); None
+        where it goes on.
         """
         self.work()
         self.settle()
         if start_ns is not None:
-            if start_ns < self.instant_ns(self.index - 1):
-                raise DataError(f"start_ns: {start_ns} is before the stream's last sample; begin a new stream")
             self.start_ns, self.start_index = start_ns, self.index
             self._day_ends = self.index
         self._forget()
