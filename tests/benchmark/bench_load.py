@@ -360,7 +360,7 @@ def watch_daemon(addresses: Sequence[str], seconds: float) -> dict[str, Any]:
         found["left_in_spool"] = asyncio.run(deliver_rest(Path(folder)))
         with sqlite3.connect(Path(folder) / HISTORY_FILE) as history:
             (rows,) = history.execute(
-                "SELECT count(*) FROM detail JOIN series ON series.id = detail.series WHERE measurement = 'time_error'"
+                "SELECT count(*) FROM point JOIN series ON series.id = point.series WHERE measurement = 'time_error'"
             ).fetchone()
     third = max(1, len(memory) // 3)
     return {

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import sqlite3
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -117,6 +118,31 @@ def test_prune_takes_the_old_and_leaves_the_rest(history: History) -> None:
     assert len(history.columns(Selection(target="b"), ["offset_s"]).at_ns) == 40
 
 
+def test_replaced_and_pruned_records_leave_nothing_behind(history: History) -> None:
+    for claim in range(3):
+        history.write([time_error(number, offset_s=float(claim)) for number in range(10)])
+    history.prune(BASE_NS + 4 * 10**9)
+    with sqlite3.connect(history.path) as connection:
+        assert connection.execute("SELECT count(*) FROM detail").fetchone() == (6,)
+    assert [each.fields for each in history.records(Selection())] == [{"offset_s": 2.0}] * 6
+    history.write([time_error(20)])
+    assert len(list(history.records(Selection()))) == 7
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_file_of_another_layout_is_refused_with_a_remedy_and_left_alone(tmp_path: Path, read_only: bool) -> None:
+    path = tmp_path / "history.sqlite3"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE detail (series INTEGER)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(
+        StoreError, match="has layout 0, and this version reads and writes layout 2: move the file away"
+    ):
+        History(path, read_only=read_only)
+    assert path.read_bytes() == before
+
+
 def test_another_connection_reads_while_this_one_writes(history: History) -> None:
     history.write([time_error(1)])
     reader = History(history.path, read_only=True)
@@ -130,6 +156,13 @@ def test_another_connection_reads_while_this_one_writes(history: History) -> Non
 def test_history_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no history at"):
         History(tmp_path / "history.sqlite3", read_only=True)
+
+
+def test_file_that_is_no_history_is_told_to_a_reader(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite3"
+    path.write_bytes(b"this is no database" * 1000)
+    with pytest.raises(StoreError, match="cannot be read"):
+        History(path, read_only=True)
 
 
 # --- as a sink -------------------------------------------------------------------------------------------------------

@@ -1,8 +1,11 @@
 """The embedded history: a SQLite file that is the default sink and answers questions about the past.
 
 Rule: (measurement, tags, instant) identifies a record, and writing it again replaces it. The values that are read by the
-million stand in a narrow table of their own; all fields stand, typed, in a second one, so that nothing is lost. An absent
-value is an absent row in an answer, never NaN. Another process may read while this one writes.
+million stand in a narrow table of their own, in the order of series and time; all fields stand, typed, in a second one, so
+that nothing is lost. An absent value is an absent row in an answer, never NaN. Another process may read while this one writes.
+
+A batch has a row of each of a thousand series: what is kept in their order is rewritten page by page for every row. So the wide
+rows are only ever put at the end of their table, and the narrow ones, fifty to a page, say where.
 """
 
 from __future__ import annotations
@@ -35,20 +38,29 @@ __all__ = ["COLUMNS", "Columns", "History", "HistorySink", "Selection"]
 COLUMNS = ("time_error_s", "time_error_bound_s", "offset_s", "bound_s", "delay_s")
 """The values kept for fast reading: `History.columns` gives these."""
 
+LAYOUT = 2
+"""The number of the tables' layout, in the file as its user_version."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS series
     (id INTEGER PRIMARY KEY, measurement TEXT NOT NULL, tags TEXT NOT NULL, target TEXT, UNIQUE (measurement, tags));
 CREATE TABLE IF NOT EXISTS shape (id INTEGER PRIMARY KEY, names TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS point
     (series INTEGER, at_ns INTEGER, time_error_s REAL, time_error_bound_s REAL, offset_s REAL, bound_s REAL, delay_s REAL,
-     PRIMARY KEY (series, at_ns)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS detail
-    (series INTEGER, at_ns INTEGER, shape INTEGER NOT NULL, fields BLOB NOT NULL, PRIMARY KEY (series, at_ns)) WITHOUT ROWID;
+     shape INTEGER NOT NULL, detail INTEGER NOT NULL, PRIMARY KEY (series, at_ns)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS detail (id INTEGER PRIMARY KEY, fields BLOB NOT NULL);
+CREATE TRIGGER IF NOT EXISTS replaced AFTER UPDATE ON point BEGIN DELETE FROM detail WHERE id = old.detail; END;
 """
-_POINT = "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?, ?, ?, ?)"
-_DETAIL = "INSERT OR REPLACE INTO detail VALUES (?, ?, ?, ?)"
+_VALUES = (*COLUMNS, "shape", "detail")
+_POINT = (
+    f"INSERT INTO point (series, at_ns, {', '.join(_VALUES)}) VALUES (?, ?{', ?' * len(_VALUES)}) "  # noqa: S608 - constants
+    f"ON CONFLICT (series, at_ns) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _VALUES)}"
+)
+_RECORDS = "SELECT at_ns, shape, fields FROM point JOIN detail ON detail.id = point.detail"
+_DETAIL = "INSERT INTO detail (id, fields) VALUES (?, ?)"
 _PRUNE_EVERY_NS = 3600 * 10**9
 _PRUNE_ROWS = 20_000
+_PRUNE_SHARE = 20
 _DAY_NS = 86_400 * 10**9
 _END_OF_TIME_NS = 2**63 - 1
 _KINDS = {bool: "b", int: "i", float: "f", str: "s"}
@@ -78,7 +90,10 @@ class History:
     """The file, read or written by one thread at a time. Methods raise `StoreError` with the remedy where SQLite fails."""
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
-        """Open the history; a writer makes the file if it is missing, a reader wants one to be there."""
+        """Open the history; a writer makes the file if it is missing, a reader wants one to be there.
+
+        Raises `StoreError` for a file of another layout.
+        """
         self.path = path
         self._series: dict[tuple[str, bytes], int] = {}
         self._shapes: dict[tuple[str, ...], int] = {}
@@ -86,19 +101,35 @@ class History:
             raise StoreError(f"there is no history at {path}; give the spool directory of a probe that keeps one")
         name = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rwc'}"
         self._connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0)
-        if not read_only:
-            self._prepare()
-
-    def _prepare(self) -> None:
         try:
-            self._connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.execute("PRAGMA cache_size=-4000")
-            self._connection.executescript(_SCHEMA)
-        except sqlite3.Error:
+            self._check_layout()
+            if not read_only:
+                self._prepare()
+        except StoreError:
             self._connection.close()
             raise
+        except sqlite3.Error as error:
+            self._connection.close()
+            if read_only:
+                raise StoreError(f"the history {path} cannot be read: {error}") from error
+            raise
+
+    def _check_layout(self) -> None:
+        (layout,) = self._connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables and layout != LAYOUT:
+            raise StoreError(
+                f"the history {self.path} has layout {layout}, and this version reads and writes layout {LAYOUT}: "
+                "move the file away (a new one is begun), or use the version that made it"
+            )
+
+    def _prepare(self) -> None:
+        self._connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.execute("PRAGMA cache_size=-4000")
+        self._connection.execute(f"PRAGMA user_version={LAYOUT}")  # first: tables without it are another layout
+        self._connection.executescript(_SCHEMA)
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -110,6 +141,7 @@ class History:
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         try:
+            (last,) = execute("SELECT coalesce(max(id), 0) FROM detail").fetchone()
             for index, record in enumerate(records, start=1):
                 if index % _GULP == 0:
                     self._put(points, details)
@@ -120,8 +152,10 @@ class History:
                     refusals.append(Refusal(record, f"the history cannot hold it: {error}"))
                     continue
                 fields = record.fields
-                points.append((series, record.at_ns, *(_number(fields.get(name)) for name in COLUMNS)))
-                details.append((series, record.at_ns, shape, values))
+                detail = last + index
+                numbers = [_number(fields.get(name)) for name in COLUMNS]
+                points.append((series, record.at_ns, *numbers, shape, detail))
+                details.append((detail, values))
             self._put(points, details)
             execute("COMMIT")
         except sqlite3.Error:
@@ -134,8 +168,8 @@ class History:
 
     def _put(self, points: list[tuple[object, ...]], details: list[tuple[object, ...]]) -> None:
         """Hand a gulp to SQLite and empty the lists: what orjson makes takes ten times its length until it is let go."""
-        self._connection.executemany(_POINT, points)
         self._connection.executemany(_DETAIL, details)
+        self._connection.executemany(_POINT, points)
         points.clear()
         details.clear()
 
@@ -171,23 +205,31 @@ class History:
 
     def prune(self, before_ns: int) -> int:
         """Delete records older than an instant, a limited number in one go; returns how many (0: none are left)."""
-        removed = 0
-        for (series,) in self._connection.execute("SELECT id FROM series").fetchall():
-            keys = self._connection.execute(
-                "SELECT at_ns FROM detail WHERE series = ? AND at_ns < ? ORDER BY at_ns LIMIT ?",
-                (series, before_ns, _PRUNE_ROWS - removed),
-            ).fetchall()
-            if not keys:
-                continue
-            self._connection.execute("BEGIN IMMEDIATE")
-            for table in ("point", "detail"):
-                sql = f"DELETE FROM {table} WHERE series = ? AND at_ns <= ?"  # noqa: S608 - two constants
-                self._connection.execute(sql, (series, keys[-1][0]))
-            self._connection.execute("COMMIT")
-            removed += len(keys)
-        if removed:
-            self._connection.execute("PRAGMA incremental_vacuum(2000)").fetchall()
-        return removed
+        execute = self._connection.execute
+        series = execute("SELECT id FROM series").fetchall()
+        share = max(
+            _PRUNE_SHARE, _PRUNE_ROWS // max(1, len(series))
+        )  # of each series: what arrived together goes together
+        gone: list[tuple[int]] = []
+        execute("BEGIN IMMEDIATE")
+        try:
+            for (number,) in series:
+                old = execute(
+                    "SELECT detail, at_ns FROM point WHERE series = ? AND at_ns < ? ORDER BY at_ns LIMIT ?",
+                    (number, before_ns, share),
+                ).fetchall()
+                if old:
+                    execute("DELETE FROM point WHERE series = ? AND at_ns <= ?", (number, old[-1][1]))
+                    gone.extend((detail,) for detail, _ in old)
+            self._connection.executemany("DELETE FROM detail WHERE id = ?", sorted(gone))
+            execute("COMMIT")
+        except sqlite3.Error:
+            if self._connection.in_transaction:
+                execute("ROLLBACK")
+            raise
+        if gone:
+            execute("PRAGMA incremental_vacuum(2000)").fetchall()
+        return len(gone)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -219,7 +261,7 @@ class History:
     def _records_of(
         self, series: int, tags: Mapping[str, str], selection: Selection, shapes: dict[int, tuple[str, ...]]
     ) -> Iterator[Record]:
-        sql = "SELECT at_ns, shape, fields FROM detail WHERE series = ? AND at_ns >= ? AND at_ns < ? ORDER BY at_ns"
+        sql = f"{_RECORDS} WHERE series = ? AND at_ns >= ? AND at_ns < ? ORDER BY at_ns"
         for at_ns, shape, fields in self._ask(sql, (series, selection.start_ns, selection.end_ns)):
             if shape not in shapes:  # another process has begun to write it since
                 shapes.update(self.shapes())
@@ -233,7 +275,7 @@ class History:
         """The combinations of field names that occur in a selection."""
         series = self.series_of(selection)
         marks = ",".join("?" * len(series))
-        sql = f"SELECT DISTINCT shape FROM detail WHERE series IN ({marks}) AND at_ns >= ? AND at_ns < ?"  # noqa: S608 - marks only
+        sql = f"SELECT DISTINCT shape FROM point WHERE series IN ({marks}) AND at_ns >= ? AND at_ns < ?"  # noqa: S608 - marks only
         shapes = self.shapes()
         return [shapes[shape] for (shape,) in self._ask(sql, (*series, selection.start_ns, selection.end_ns))]
 
@@ -242,7 +284,7 @@ class History:
         shapes = self.shapes()
         newest: dict[str, Record] = {}
         for series, tags in self.series_of(Selection(measurement)).items():
-            sql = "SELECT at_ns, shape, fields FROM detail WHERE series = ? ORDER BY at_ns DESC LIMIT 1"
+            sql = f"{_RECORDS} WHERE series = ? ORDER BY at_ns DESC LIMIT 1"
             for at_ns, shape, fields in self._ask(sql, (series,)):
                 target = tags.get("target")
                 if target is not None and (target not in newest or newest[target].at_ns < at_ns):
