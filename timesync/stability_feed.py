@@ -1,8 +1,10 @@
 """From the rows of one target to the regular grid of its stream, as they come.
 
-Rules. Only final rows are fed, each grid point once, in the order of time: the newest two grid points wait for rows that come out
-of order. A sample is put on the grid point it is nearest to, its value untouched, if it lies within a quarter of the interval
-of it; of several (a burst) the nearest to the point is taken. A point without a sample is missing; nothing is filled in.
+Rules. Each grid point is fed once, in the order of time, with the last row that came for it. A row may be followed by a better
+one of the same instant for as long as its reference may be late (`wait_ns`): it waits for that, and two grid points more for
+rows that come out of order. A sample is put on the grid point it is nearest to, its value untouched, if it lies within a
+quarter of the interval of it; of several (a burst) the nearest to the point is taken. A point without a sample is missing;
+nothing is filled in.
 
 No term of a statistic spans a step or sleep of the probe's clock (`clock_epoch`): the series is interrupted and its grid begins
 anew. So it is where eight samples in a row do not fit the grid. After a restart of the probe the grid is shifted to the first
@@ -21,7 +23,7 @@ from typing import Any, Protocol
 __all__ = ["Feed", "Sink"]
 
 TOLERANCE = 0.25  # of the interval, as in timesync.stability.series
-WAITING = 2  # grid points
+WAITING = 2  # grid points, beyond `wait_ns`
 ASTRAY = 8  # samples in a row that do not fit before the grid begins anew
 AT_ONCE = 64  # samples handed on together
 BEYOND_REASON = 10**9  # grid points of a gap after which the series begins anew
@@ -45,13 +47,14 @@ class Sink(Protocol):
 
 @dataclass(slots=True)
 class Feed:
-    """One target's way to the grid. Instants are Unix ns.
+    """One target's way to the grid. Instants are Unix ns; `wait_ns`: how long a better row may follow.
 
     origin_ns: of place 0. next_place: the first that has not been handed on. fed, off_grid, crowded, late: samples handed on, and
     left out because they lay too far from the grid, because another was nearer, because their place was over.
     """
 
     interval_ns: int
+    wait_ns: int = 0
     origin_ns: int | None = None
     next_place: int = 0
     epoch: int | None = None
@@ -76,17 +79,18 @@ class Feed:
         if not self._placed(at_ns, x_s) and self._astray >= ASTRAY:
             self._begin(at_ns, sink)
             self._placed(at_ns, x_s)
-        self._release(sink, WAITING)
+        self._release(sink, WAITING + -(-self.wait_ns // self.interval_ns))
 
     def _placed(self, at_ns: int, x_s: float) -> bool:
         assert self.origin_ns is not None
         place = self._place(at_ns)
         distance = abs(at_ns - self.origin_ns - place * self.interval_ns)
-        fits = place >= self.next_place and distance <= TOLERANCE * self.interval_ns
-        if not fits:
+        if place < self.next_place:
+            self.late += 1
+            return True  # its place is over, and no sign that the grid is wrong
+        if distance > TOLERANCE * self.interval_ns:
             self._astray += 1
-            self.late += place < self.next_place
-            self.off_grid += place >= self.next_place
+            self.off_grid += 1
             return False
         self._astray = 0
         known = self._waiting.get(place)

@@ -37,6 +37,7 @@ __all__ = ["DIRECTORY", "STABILITY", "StabilityService", "rows"]
 STABILITY = "stability"
 DIRECTORY = "stability"  # in the spool's directory
 CHUNK = 128  # samples worked on at once: small, for there may be many streams
+LATEST_S = 2.0  # a row that waits for its reference is looked at once a second
 NS = 1_000_000_000
 MARK = b"TSSTAB1\n"
 _LENGTH = struct.Struct("<I")
@@ -118,6 +119,7 @@ class StabilityService:
             )
             self._event("stability_off", text, Severity.WARNING)
         for name, series in list(self._series.items()):
+            series.feed.wait_ns = self._wait_ns()
             same = before.get(name) == self._intervals.get(name)
             if not same or series.stream.plan != plan_for(wanted, self._intervals[name]):
                 self._put_away(series)
@@ -236,7 +238,7 @@ class StabilityService:
 
     def _begin(self, plan: StreamPlan) -> tuple[Feed, Stream]:
         interval_ns = round(plan.tau0_s * NS)
-        return Feed(interval_ns), Stream(plan, keep_days=self.settings.stability.window_days + 1)
+        return Feed(interval_ns, self._wait_ns()), Stream(plan, keep_days=self.settings.stability.window_days + 1)
 
     def _load(self, path: Path, reference: str, plan: StreamPlan) -> tuple[Feed, Stream]:
         data = path.read_bytes()
@@ -252,7 +254,13 @@ class StabilityService:
         if stream.plan != plan:
             raise DataError("the interval, the statistics or the averaging times are others")
         stream.kept.keep_days = self.settings.stability.window_days + 1
-        return Feed.from_state(head["feed"]), stream
+        feed = Feed.from_state(head["feed"])
+        feed.wait_ns = self._wait_ns()
+        return feed, stream
+
+    def _wait_ns(self) -> int:
+        """How long after a row a better one of the same instant may come: then its reference is given up."""
+        return round((self.settings.reference_max_age_s + LATEST_S) * NS)
 
     def _event(self, kind: str, text: str, severity: Severity, target: str | None = None) -> None:
         self._tell(Event(kind, self._clock_ns(), severity, text, target))

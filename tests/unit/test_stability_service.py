@@ -98,7 +98,21 @@ def test_results_are_those_of_the_batch_statistic(bench: Bench) -> None:
         assert all(not isinstance(value, float) or math.isfinite(value) for value in record.fields.values())
 
 
-def test_only_final_rows_against_another_clock_are_fed_once_each(bench: Bench) -> None:
+def test_a_better_row_of_the_same_instant_takes_the_place_of_the_first(bench: Bench) -> None:
+    # The reference is measured every 16 s: until then the newest rows hold its last value, then come again, all at once.
+    for i in range(200):
+        bench.service.observe([row(i, 1.0)])
+        if i % 16 == 15:
+            bench.service.observe([row(k, 0.25) for k in range(i - 15, i + 1)])
+    series = bench.service._series["a"]
+    series.stream.settle()
+    series.feed.drain(series.stream)
+    assert series.feed.fed == 200 - 68  # the others may still become better
+    assert series.feed.late == series.feed.crowded == series.feed.off_grid == 0
+    assert series.stream.result("mtie").dev.tolist()[0] == 0.0
+
+
+def test_only_valid_rows_against_another_clock_are_fed_once_each(bench: Bench) -> None:
     rows = []
     for i in range(20):
         rows += [row(i, None, claim="no_reference_yet"), row(i, 1e-6 * i), row(i, 1e-6 * i)]
@@ -136,6 +150,16 @@ def test_no_statistic_spans_a_step_of_the_probes_clock(bench: Bench) -> None:
         assert n == second.size
         assert dev == pytest.approx(math.sqrt(np.mean(second**2) / 2) / m)
     assert series.feed.late == 1
+
+
+def test_rows_too_late_are_counted_and_change_nothing(bench: Bench) -> None:
+    bench.service.observe([row(i, 0.0) for i in range(300)])
+    bench.service.observe([row(i, 9.0) for i in range(100)])
+    bench.service.observe([row(i, 0.0) for i in range(300, 400)])
+    series = bench.service._series["a"]
+    series.feed.finish(series.stream)
+    assert (series.feed.late, series.feed.fed, series.stream.size) == (100, 400, 400)
+    assert series.stream.result("oadev").n.tolist()[0] == 398
 
 
 def test_missing_samples_stay_missing_and_a_long_gap_costs_nothing(bench: Bench) -> None:
@@ -235,7 +259,7 @@ def test_disk_that_refuses_is_told_and_does_not_stop_anything(tmp_path: Path) ->
 
 
 def test_nothing_is_told_twice_without_new_samples(bench: Bench) -> None:
-    bench.service.observe([row(i, 0.0) for i in range(10)])
+    bench.service.observe([row(i, 0.0) for i in range(100)])
     assert bench.results()
     assert not bench.results()
 
@@ -284,7 +308,7 @@ async def test_a_daemon_stores_and_shows_stability_and_keeps_it(tmp_path: Path) 
     wanted = StabilitySettings(longest_tau_s=1.0, every_s=1.0)
     http = HttpSettings(enabled=False)
     site, spool = SiteSettings("s", "p"), SpoolSettings(tmp_path)
-    daemon = Daemon(ProbeSettings(site, targets, spool, http=http, stability=wanted))
+    daemon = Daemon(ProbeSettings(site, targets, spool, http=http, stability=wanted, reference_max_age_s=0.5))
     task = asyncio.create_task(daemon.run())
     async with asyncio.timeout(60):
         while b"timesync_oadev{" not in await daemon.exposition.expose():
