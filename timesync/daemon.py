@@ -171,6 +171,9 @@ class Daemon:
         """Compute stability from now on as these settings want it, with the states that were saved."""
         if self._stability is not None:
             self._stability.configure(settings)
+        elif settings.stability.enabled and len(settings.targets) > settings.stability.targets_at_most:
+            text = f"no stability is computed: more targets than targets_at_most of [stability], {len(settings.targets)}"
+            self.measuring.event(_event("stability_off", text, Severity.WARNING))
         elif settings.stability.enabled:
             from timesync.stability_service import StabilityService  # noqa: PLC0415 - numpy takes 30 MB
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -324,3 +325,25 @@ async def test_a_daemon_stores_and_shows_stability_and_keeps_it(tmp_path: Path) 
     # the reference is compared with itself, which says nothing
     names = {path.stem for path in (tmp_path / "stability").iterdir()}
     assert names == {target.name for target in targets if target.tie is None}
+
+
+async def test_a_daemon_with_too_many_targets_does_not_even_load_numpy(tmp_path: Path) -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from timesync.daemon import Daemon\n"
+        "from timesync.settings import *\n"
+        "targets = (TargetSettings('a', 'ntp', '127.0.0.1:9', interval_s=1.0),)\n"
+        "settings = ProbeSettings(SiteSettings('s', 'p'), targets, SpoolSettings(Path(sys.argv[1])),\n"
+        "    http=HttpSettings(enabled=False), history=HistorySettings(enabled=False),\n"
+        "    stability=StabilitySettings(targets_at_most=int(sys.argv[2])))\n"
+        "daemon = Daemon(settings)\n"
+        "asyncio.run(daemon.run(daemon.stop))\n"
+        "print('numpy' in sys.modules)\n"
+    )
+    for most, loaded in (("0", b"False"), ("1", b"True")):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, str(tmp_path / most), most, stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await process.communicate()
+        assert said.split()[-1] == loaded
