@@ -5,6 +5,7 @@
 Every case runs all three on the same data and the same averaging times, in this process, exact against exact (ntpstats
 samples its long sums by default: max_work=0 turns that off; its bias correction is off too), none with intervals. Times are
 processor time of the process, the median of repetitions taken in turn, so that another program's load falls on all alike.
+BLAS is held to one thread: its idle threads spin for tens of milliseconds, which would be booked on whoever comes next.
 Peak memory is what one call allocates at most, beside the data (tracemalloc). A peer that needs minutes is timed once, or
 on part of the averaging times, which is said.
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import os
 import statistics
 import sys
 import time
@@ -24,15 +26,14 @@ import tracemalloc
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read once, when numpy is first imported
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import allantools
 import numpy as np
 from ntpstats import stability as ntpstats_stability
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from typing import TYPE_CHECKING
-
 from support.figures import Figures, options, text_table
 from support.powerlaw import power_law_phase
 

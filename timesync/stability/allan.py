@@ -24,7 +24,7 @@ from timesync.stability.blocks import (
     sum_squares,
 )
 from timesync.stability.estimate import Statistic, Terms
-from timesync.stability.record import Record, levelled, steady, whole
+from timesync.stability.record import Record, steady, whole
 from timesync.stability.taus import TauGrid
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["adev", "hdev", "mdev", "oadev", "ohdev", "tdev"]
 
+DOUBLED = (-1, -2)  # the working arrays that hold sums over windows
 NORM = {2: 2.0, 3: 6.0}  # sum of the squares of the weights of frequency: (1, -1) and (1, -2, 1)
 
 
@@ -80,7 +81,7 @@ def _averaged_phase(record: Record, factors: Integers) -> Terms:
     The sums over 2m points are those over m added in pairs, so a list of octaves costs one addition a point and tau.
     """
     dev, n, room = np.zeros(factors.size), np.zeros(factors.size, np.int64), Room()
-    x = levelled(record)
+    x = steady(record)
     if record.missing_points is not None:
         np.nan_to_num(x, copy=False)  # the windows that hold these points are left out by `keep`
     if powers_of_two(factors):
@@ -102,17 +103,18 @@ def _modified(total: float, terms: int, m: int, tau0_s: float) -> float:
 
 
 def _octaves(record: Record, x: Floats, factors: Integers) -> tuple[Floats, Integers]:
-    """MDEV at powers of two. Sums over m and over 2m points take turns in two arrays, x (written over) and another."""
+    """MDEV at powers of two. The sums over 2m points take turns in two arrays; x is not written to."""
     dev, n, room = np.zeros(factors.size), np.zeros(factors.size, np.int64), Room()
-    sums, spare, m = x, np.empty_like(x), 1
+    sums, m = x, 1
     for k, wanted in enumerate(factors.tolist()):
         while m < wanted:
-            double_windows(sums, m, spare, 0, sums.size - m)
-            sums, spare, m = spare[: sums.size - m], sums, 2 * m
-        doubled = spare[: max(sums.size - m, 0)]
+            doubled = room.take(DOUBLED[m.bit_length() % 2], sums.size - m)
+            double_windows(sums, m, doubled, 0, doubled.size)
+            sums, m = doubled, 2 * m
+        doubled = room.take(DOUBLED[m.bit_length() % 2], max(sums.size - m, 0))
         total, n[k] = octave_of_windows(sums, m, _unbroken(record, m), doubled, room)
         dev[k] = _modified(total, n[k], m, record.tau0_s)
-        sums, spare, m = doubled, sums, 2 * m
+        sums, m = doubled, 2 * m
     return dev, n
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from timesync.stability.result import Booleans, Floats, Integers
 
-TABLE = 8192  # elements of a two-dimensional piece, and of a scalar product
+TABLE = 8192  # elements of a two-dimensional piece
+UNTHREADED = 9984  # elements of a scalar product
 NEAR = 3  # points by which windows grow faster one by one than anew
 
 _Plan: TypeAlias = "tuple[Floats, list[tuple[Floats, Floats, Floats]], Floats]"
@@ -118,11 +119,11 @@ def _along_chains(x: Floats, m: int, order: int, room: Room) -> Iterator[tuple[i
 
 def dot(a: Floats, b: Floats) -> float:
     """Scalar product, in pieces too short for BLAS to start threads."""
-    if a.size <= TABLE:
+    if a.size <= UNTHREADED:
         return float(np.dot(a, b))
     total = 0.0
-    for i in range(0, a.size, TABLE):
-        total += float(np.dot(a[i : i + TABLE], b[i : i + TABLE]))
+    for i in range(0, a.size, UNTHREADED):
+        total += float(np.dot(a[i : i + UNTHREADED], b[i : i + UNTHREADED]))
     return total
 
 

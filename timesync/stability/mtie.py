@@ -142,6 +142,18 @@ def _ranges(e: Extremes, starts: Integers, m: Integers) -> Floats:
     return high
 
 
+def _all_ranges(e: Extremes, m: int) -> Floats:
+    """As `_ranges` at every start, without picking elements one by one."""
+    count = e.largest.size - (m - e.steps)
+    high, low = e.largest.copy(), e.smallest.copy()
+    np.maximum(high[:count], e.largest[m - e.steps :], out=high[:count])
+    np.minimum(low[:count], e.smallest[m - e.steps :], out=low[:count])
+    np.maximum(high[count:], e.largest[-1], out=high[count:])
+    np.minimum(low[count:], e.smallest[-1], out=low[count:])
+    high -= low
+    return high
+
+
 def _staircase(e: Extremes, factors: Integers, room: Room) -> Floats:
     """MTIE at averaging factors within the octave of e.
 
@@ -151,7 +163,7 @@ def _staircase(e: Extremes, factors: Integers, room: Room) -> Floats:
     out = np.zeros(factors.size)
     starts = np.arange(e.largest.size)
     final = factors.size - 1
-    ranges = _ranges(e, starts, factors[final])
+    ranges = _all_ranges(e, int(factors[final]))
     out[0], out[final] = _widest(e, int(factors[0]), None, room), ranges.max()
     spans = [(0, final, starts, ranges)]
     while spans:

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Record", "levelled", "read_record", "steady", "time_error", "trimmed", "whole"]
 
-BLOCK = 32768  # elements; the size of every blocked loop here (see blocks.py)
+BLOCK = 6 * 9984  # elements of a piece of a long array (see blocks.py)
 MANTISSA = 53  # bits of a double
+STEADY = 1e4  # times the noise from point to point
 STRETCHES, STRETCH = 32, 33  # how many short stretches, of how many points, show the noise from point to point
 
 
@@ -147,10 +148,10 @@ def levelled(record: Record) -> Floats:
 
 
 def steady(record: Record) -> Floats:
-    """Phase to take differences of, s; not to be written to: the record's own where its slope costs no digit.
+    """Phase to take differences of, s: the record's own, not to be written to, where its offset and slope cost no digit.
 
-    Rounding of a difference is relative to it. Where the phase rises by less than 1e4 times the noise from point to point
-    (median over short stretches), the rise costs less than 1e-12 of that noise; otherwise the record is levelled.
+    Rounding is relative to what is added. Where the phase at both ends is less than 1e4 times the noise from point to
+    point (median over short stretches), that is less than 1e-12 of the noise; otherwise the record is levelled.
     """
     x = record.phase
     if record.has_gaps or x.size < STRETCHES * STRETCH:
@@ -158,7 +159,7 @@ def steady(record: Record) -> Floats:
     starts = np.linspace(0, x.size - STRETCH, STRETCHES).astype(np.int64)
     steps = np.diff(x[starts[:, None] + np.arange(STRETCH)], axis=1)
     noise = float(np.median(np.sqrt(np.mean(np.square(steps - steps.mean(axis=1, keepdims=True)), axis=1))))
-    return x if abs(float(x[-1] - x[0])) <= 1e4 * noise else levelled(record)
+    return x if max(abs(float(x[0])), abs(float(x[-1]))) <= STEADY * noise else levelled(record)
 
 
 def trimmed(record: Record) -> Record:

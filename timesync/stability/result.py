@@ -38,7 +38,8 @@ class Stability:
     tau_s         averaging time, s (for Theo1 and its kin 0.75 m tau0)
     m             averaging factor
     dev           the deviation: fractional frequency, or s for TDEV, TTOTDEV, TIE rms and MTIE
-    lo, hi        confidence limits of dev at the level `ci`; NaN where `interval` says there are none
+    lo, hi        confidence limits, at the level `ci`, of what dev estimates; NaN where `interval` says there are none.
+                  A raw total is biased against what it estimates (MTOTDEV against MDEV) and can lie outside them
     n             squared terms summed (MTIE: windows looked at); a term that touches a gap is not counted
     edf           equivalent degrees of freedom behind lo and hi
     alpha         identified power-law exponent of S_y(f), 2 (white PM) to -2 (random-walk FM) or below

@@ -8,7 +8,7 @@ than 1e-11 of a result, that m is evaluated term by term.
 With missing points each inner difference (one k) is averaged over the starts it has, and the averages are weighted as in
 the definition; an m with a k that has no term has no value.
 
-Sources: NIST SP 1065 eq. (30) Theo1, 5.2.15 and 5.2.16 (TheoBR, TheoH); D. A. Howe and T. K. Peppler, "Very long-term
+Sources: NIST SP 1065 5.2.15 (Theo1) and 5.2.16 (TheoBR, TheoH); D. A. Howe and T. K. Peppler, "Very long-term
 frequency stability: estimation using a special-purpose statistic", FCS 2003; J. A. Taylor and D. A. Howe, "Fast TheoBR",
 2009. Allan variance in TheoBR and TheoH is the maximally overlapping estimator.
 """
@@ -223,8 +223,8 @@ def _even(points: int) -> TauGrid:
     return TauGrid(max(points - 1, 0), 2, STRIDE)
 
 
-theo1 = Statistic("theo1", "Theo1 deviation", "1", "SP 1065 eq. (30)", _even, _theo1)
-theobr = Statistic("theobr", "Theo1 deviation freed of bias", "1", "SP 1065 5.2.15", _even, _theobr)
+theo1 = Statistic("theo1", "Theo1 deviation", "1", "SP 1065 5.2.15", _even, _theo1)
+theobr = Statistic("theobr", "Theo1 deviation freed of bias", "1", "SP 1065 5.2.16", _even, _theobr)
 theoh = Statistic(
     "theoh", "hybrid of Allan and TheoBR deviation", "1", "SP 1065 5.2.16", _even, _hybrid, _hybrid_factors
 )
