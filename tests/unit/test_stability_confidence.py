@@ -269,3 +269,21 @@ def test_oadev_intervals_cover_the_true_deviation_as_often_as_they_say(alpha):
         found = intervals("oadev", x, m, dev, points - 2 * m, tau0_s=1.0, ci=0.683, convention="exact")
         hits += (found.lo <= true) & (true <= found.hi)
     np.testing.assert_allclose(hits / records, 0.683, rtol=0, atol=0.10)
+
+
+def test_a_long_list_of_taus_takes_shapes_from_neighbours_and_says_so() -> None:
+    x = np.cumsum(np.random.default_rng(3).normal(size=300)) * 1e-9
+    m = np.arange(1, 149)
+    dev = np.full(m.size, 1e-9)
+    terms = 300 - 2 * m
+    each = [
+        intervals("oadev", x, m[i : i + 1], dev[i : i + 1], terms[i : i + 1], tau0_s=1.0, ci=0.683, convention="exact")
+        for i in range(0, m.size, 7)
+    ]
+    together = intervals("oadev", x, m, dev, terms, tau0_s=1.0, ci=0.683, convention="exact")
+    assert any("shape of the distribution as at m = " in method for method in together.method)
+    assert not any("shape" in one.method[0] for one in each)
+    for number, one in zip(range(0, m.size, 7), each, strict=True):
+        assert together.lo[number] == pytest.approx(one.lo[0], rel=0.01)
+        assert together.hi[number] == pytest.approx(one.hi[0], rel=0.03)
+        assert together.edf[number] == pytest.approx(one.edf[0], rel=1e-12)
