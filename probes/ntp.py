@@ -18,6 +18,7 @@ from probes.address import AddressError, split_host_port
 from probes.hardware import HardwareClock, HardwareUnavailableError
 from probes.ntp_prober import FAMILIES, NTP_PORT, PROTOCOL, NtpProber, Shared
 from probes.sockets import SocketCounters
+from probes.timeouts import TimeOuts
 from timesync.config.wording import shown
 from timesync.errors import ConfigError, Problem
 from timesync.keys import Key, read_keys
@@ -133,7 +134,8 @@ class NtpEngine:
     def __init__(self, context: EngineContext) -> None:
         self.counters = SocketCounters()
         self.refused: Counter[Reason] = Counter()
-        self._shared = Shared(asyncio.get_running_loop(), context, self.counters, self.refused)
+        loop = asyncio.get_running_loop()
+        self._shared = Shared(loop, context, self.counters, self.refused, TimeOuts(loop))
         self._keys = keys_of(context.settings)
         self._with_key: dict[str, int] = {}
         self._hardware: dict[str, HardwareClock | None] = {}
@@ -185,7 +187,8 @@ class NtpEngine:
         return self._hardware[interface]
 
     async def close(self) -> None:
-        """Let the hardware clocks go."""
+        """Let the hardware clocks and the timer go."""
+        self._shared.time_outs.close()
         for clock in self._hardware.values():
             if clock is not None:
                 clock.close()

@@ -26,9 +26,10 @@ from timesync.reasons import Reason
 if TYPE_CHECKING:
     import asyncio
     from collections import Counter
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from probes.sockets import SocketCounters
+    from probes.timeouts import TimeOuts
     from timesync.exchange.ntp import Authenticator
     from timesync.plugin import EngineContext
     from timesync.settings import TargetSettings
@@ -41,6 +42,7 @@ FAMILIES = {"any": socket.AF_UNSPEC, "ipv4": socket.AF_INET, "ipv6": socket.AF_I
 # After so many polls without any answer the name is resolved again: the server may have moved.
 LOSSES_BEFORE_RESOLVING = 4
 NONCES = struct.Struct("=QQ")
+NONCES_AT_ONCE = 64
 # How long a first poll waits for the resolver.
 RESOLVER_PATIENCE_S = 5.0
 # How long a reply waits for the hardware stamp of its request: drivers read it from the card after the packet has left.
@@ -48,6 +50,14 @@ HARDWARE_STAMP_WAIT_S = 0.005
 KISSES = {Reason.KISS_RATE, Reason.KISS_DENY, Reason.KISS_RSTR}
 # Refusals of packets that say nothing of the poll that is open: they give way to one that does.
 OF_ANOTHER_POLL = {Reason.DUPLICATE, Reason.LATE, Reason.WRONG_SOURCE}
+
+
+def fresh_nonces() -> Iterator[tuple[int, int]]:
+    """Pairs of different random, non-zero 64-bit integers, without end; the system is asked for many at a time."""
+    while True:
+        for one, other in NONCES.iter_unpack(secrets.token_bytes(NONCES.size * NONCES_AT_ONCE)):
+            if one and other and one != other:
+                yield one, other
 
 
 @dataclass(slots=True)
@@ -58,6 +68,8 @@ class Shared:
     context: EngineContext
     counters: SocketCounters
     refused: Counter[Reason]
+    time_outs: TimeOuts
+    nonces: Iterator[tuple[int, int]] = field(default_factory=fresh_nonces)
 
 
 @dataclass(slots=True, eq=False)
@@ -144,14 +156,12 @@ class NtpProber:
             outcomes.append(self._missed(icmp_reason(error.errno or 0), detail, poll, sent=False))
             return outcomes
         self._pacing.sent(now_s)
-        timer = loop.call_later(self._target.timeout_s, poll.finish)
+        self._shared.time_outs.add(self._target.timeout_s, poll.done)
         try:
             await poll.done
         except BaseException:  # cancelled: the target is being closed
             self._unreported = [*outcomes, *self._abandoned(client.expired())]
             raise
-        finally:
-            timer.cancel()
         self._release(poll)
         outcomes += self._outcomes(client, poll)
         # A measurement names the poll before as its own: with its events kept, each poll would hold on to all before it.
@@ -237,7 +247,7 @@ class NtpProber:
     def _send(self, client: NtpClient[Poll], poll: Poll) -> None:
         assert self._address is not None
         sock = self._open_socket(self._address)
-        data = client.request(*nonces(), poll)
+        data = client.request(*next(self._shared.nonces), poll)
         poll.tx_number, user_stamp = sock.send(data, self._address)
         client.transmitted(user_stamp, poll)
         sock.drain_transmit_stamps()
@@ -374,11 +384,3 @@ class NtpProber:
             poll.epoch if poll is not None else self._shared.context.clock_epoch(),
             sent=sent,
         )
-
-
-def nonces() -> tuple[int, int]:
-    """Two different random, non-zero 64-bit integers."""
-    while True:
-        one, other = NONCES.unpack(secrets.token_bytes(NONCES.size))
-        if one and other and one != other:
-            return one, other

@@ -18,6 +18,7 @@ import probes.ntp_prober
 from probes.ntp import KIND, NtpEngine
 from probes.ntp_prober import NtpProber, Shared
 from probes.sockets import SocketCounters
+from probes.timeouts import TimeOuts
 from timesync.exchange.ntp import Stamp
 from timesync.model import Event, Exchange, Missed, Timestamping
 from timesync.plugin import EngineContext
@@ -448,7 +449,8 @@ class FakeHardwareSocket:
 @pytest.fixture
 async def hardware(monkeypatch: pytest.MonkeyPatch, bench: Bench) -> NtpProber:
     monkeypatch.setattr(probes.ntp_prober, "TimestampedSocket", FakeHardwareSocket)
-    shared = Shared(asyncio.get_running_loop(), bench.context, SocketCounters(), bench.engine.refused)
+    loop = asyncio.get_running_loop()
+    shared = Shared(loop, bench.context, SocketCounters(), bench.engine.refused, TimeOuts(loop))
     target = TargetSettings("target", "ntp", "192.0.2.1:123", interval_s=0.01, timeout_s=1.0)
     return NtpProber(shared, target, None, lambda ns: ns)
 

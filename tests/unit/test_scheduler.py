@@ -125,6 +125,20 @@ def test_every_turn_of_the_grid_is_a_poll_or_a_skip() -> None:
     run(main)
 
 
+def test_polls_due_together_begin_together_and_each_keeps_its_grid() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        log, scheduler = Log(loop), Scheduler(loop)
+        for name, phase in (("a", 0.5), ("b", 0.5015), ("c", 0.504)):
+            scheduler.add(log.job(name, 1.0, phase))
+        await asyncio.sleep(3.0)
+        await scheduler.close()
+        assert log.times("a") == log.times("b") == [0.5, 1.5, 2.5]
+        assert log.times("c") == [0.504, 1.504, 2.504]
+        assert log.skipped == []
+
+    run(main)
+
+
 def test_lateness_is_told() -> None:
     async def main(loop: VirtualLoop) -> None:
         log, scheduler = Log(loop), Scheduler(loop)
