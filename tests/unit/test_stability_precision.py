@@ -94,3 +94,43 @@ def test_theo1_over_many_factors_is_theo1_at_each() -> None:
     many = STATISTICS["theo1"](x, taus="all", ci=None)
     few = STATISTICS["theo1"](x, taus="octave", ci=None)
     np.testing.assert_allclose(many.dev[np.isin(many.m, few.m)], few.dev, rtol=1e-11)
+
+
+@pytest.mark.parametrize("points", [59_906, 100_001, 130_003])
+@pytest.mark.parametrize("lost", [(), (77, 59_904, 59_905)])
+def test_long_records_are_taken_in_pieces(points: int, lost: tuple[int, ...]) -> None:
+    x = np.cumsum(np.random.default_rng(12).standard_normal(points))
+    x[list(lost)] = np.nan
+    for m in (1, 3, 64, 9984, 16384, 30_000):
+        for name, weights, norm in (("oadev", (1, -2, 1), 2), ("ohdev", (-1, 3, -3, 1), 6), ("tierms", (-1, 1), 1)):
+            count = points - (len(weights) - 1) * m
+            if count <= 0:
+                continue
+            terms = sum(w * x[k * m : k * m + count] for k, w in enumerate(weights))
+            result = STATISTICS[name](x, taus=float(m), ci=None)
+            expected = np.sqrt(np.nanmean(terms**2) / norm) / (1 if name == "tierms" else m)
+            assert result.dev[0] == pytest.approx(expected, rel=1e-11), (name, m)
+            assert result.n[0] == np.count_nonzero(~np.isnan(terms))
+    # Octaves together, octaves one by one, and a list that is neither: three ways to the same sums.
+    octaves = STATISTICS["mdev"](x, taus="octave", ci=None)
+    for taus in ([2.0, 4.0, 256.0, 1024.0], [1.0, 2.0, 3.0, 8.0, 20.0, 256.0, 512.0, 4096.0]):
+        other = STATISTICS["mdev"](x, taus=taus, ci=None)
+        shared = np.isin(other.m, octaves.m)
+        at = np.searchsorted(octaves.m, other.m[shared])
+        np.testing.assert_allclose(other.dev[shared], octaves.dev[at], rtol=1e-11)
+        assert other.n[shared].tolist() == octaves.n[at].tolist()
+    # PDEV alike: its octaves against the moments made anew.
+    parabolic = STATISTICS["pdev"](x, taus="octave", ci=None)
+    anew = STATISTICS["pdev"](x, taus=[3.0, 64.0, 4096.0], ci=None)
+    at = np.searchsorted(parabolic.m, anew.m[1:])
+    np.testing.assert_allclose(anew.dev[1:], parabolic.dev[at], rtol=1e-10)
+
+
+def test_totdev_of_a_long_record_is_that_of_the_record_extended() -> None:
+    x = np.cumsum(np.random.default_rng(13).standard_normal(130_001))
+    extended = np.concatenate((2 * x[0] - x[-2:0:-1], x, 2 * x[-1] - x[-2:0:-1]))
+    centres = np.arange(1, x.size - 1) + x.size - 2
+    for m in (1, 5, 59_904, 65_000):
+        terms = extended[centres - m] - 2 * extended[centres] + extended[centres + m]
+        result = STATISTICS["totdev"](x, taus=float(m), ci=None)
+        assert result.dev[0] == pytest.approx(np.sqrt(np.mean(terms**2) / 2) / m, rel=1e-11)

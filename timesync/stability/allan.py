@@ -20,6 +20,7 @@ from timesync.stability.blocks import (
     double_windows,
     mean_square_differences,
     octave_of_windows,
+    octaves_of_windows,
     powers_of_two,
     sum_squares,
 )
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["adev", "hdev", "mdev", "oadev", "ohdev", "tdev"]
 
+LONG = 100_000  # points from which the short octaves are taken together
+TOGETHER = 9  # octaves
 DOUBLED = (-1, -2)  # the working arrays that hold sums over windows
 NORM = {2: 2.0, 3: 6.0}  # sum of the squares of the weights of frequency: (1, -1) and (1, -2, 1)
 
@@ -105,8 +108,17 @@ def _modified(total: float, terms: int, m: int, tau0_s: float) -> float:
 def _octaves(record: Record, x: Floats, factors: Integers) -> tuple[Floats, Integers]:
     """MDEV at powers of two. The sums over 2m points take turns in two arrays; x is not written to."""
     dev, n, room = np.zeros(factors.size), np.zeros(factors.size, np.int64), Room()
-    sums, m = x, 1
-    for k, wanted in enumerate(factors.tolist()):
+    sums, m, begun = x, 1, 0
+    if x.size > LONG and not record.has_gaps and factors[:TOGETHER].tolist() == [1 << k for k in range(TOGETHER)]:
+        begun, m = TOGETHER, 1 << TOGETHER
+        sums = room.take(DOUBLED[TOGETHER % 2], x.size - m + 1)
+        totals = octaves_of_windows(x, TOGETHER, sums, room)
+        n[:begun] = x.size - 3 * factors[:begun] + 1
+        dev[:begun] = [
+            _modified(total, terms, 1 << k, record.tau0_s)
+            for k, (total, terms) in enumerate(zip(totals, n.tolist(), strict=False))
+        ]
+    for k, wanted in enumerate(factors[begun:].tolist(), begun):
         while m < wanted:
             doubled = room.take(DOUBLED[m.bit_length() % 2], sums.size - m)
             double_windows(sums, m, doubled, 0, doubled.size)

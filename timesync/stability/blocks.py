@@ -36,6 +36,7 @@ __all__ = [
     "double_windows",
     "mean_square_differences",
     "octave_of_windows",
+    "octaves_of_windows",
     "powers_of_two",
     "present_at",
     "shifted",
@@ -184,6 +185,28 @@ def octave_of_windows(sums: Floats, m: int, keep: Booleans | None, out: Floats, 
         double_windows(sums, m, out, start, start + d.size)
     double_windows(sums, m, out, done, out.size)
     return total, terms
+
+
+def octaves_of_windows(x: Floats, octaves: int, out: Floats, room: Room) -> list[float]:
+    """`octave_of_windows` for m = 1, 2, 4 ... of a long record without gaps, one piece through all of them at a time.
+
+    Sums of squares for each of the octaves; out becomes the sums over windows of 2**octaves points.
+    """
+    totals, piece, widest = [0.0] * octaves, BLOCK // 2, 1 << octaves
+    for start in range(0, x.size - 2, piece):
+        sums = x[start : start + piece + 2 * widest]
+        for k in range(octaves):
+            m = 1 << k
+            count = min(piece, sums.size - 2 * m)
+            if count > 0:
+                first = np.subtract(sums[m : count + 2 * m], sums[: count + m], out=room.take(0, count + m))
+                d = np.subtract(first[m:], first[:count], out=room.take(1, count))
+                totals[k] += dot(d, d)
+            length = max(sums.size - m, 0)
+            sums = np.add(sums[:length], sums[m : m + length], out=room.take(2 + k % 2, length))
+        stop = min(start + piece, start + sums.size, out.size)
+        out[start:stop] = sums[: max(stop - start, 0)]
+    return totals
 
 
 class Windows:

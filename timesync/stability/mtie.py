@@ -133,24 +133,25 @@ def _dense(record: Record, factors: Integers) -> Terms:
     return Terms(dev, record.size - factors)
 
 
+def _continued(e: Extremes) -> Extremes:
+    """Windows as long again, past the end of the record: as the last one. A wider window made of them is cut there."""
+    high, low = np.full(e.steps, e.largest[-1]), np.full(e.steps, e.smallest[-1])
+    return Extremes(np.concatenate((e.largest, high)), np.concatenate((e.smallest, low)), e.steps, e.widest)
+
+
 def _ranges(e: Extremes, starts: Integers, m: Integers) -> Floats:
-    """Ranges of the windows of m steps at the given starts (broadcast); one that runs over the record's end is cut."""
-    last = e.largest.size - 1
-    here, there = np.minimum(starts, last), np.minimum(starts + (m - e.steps), last)
-    high: Floats = np.maximum(e.largest[here], e.largest[there])
-    high -= np.minimum(e.smallest[here], e.smallest[there])
+    """Ranges of the windows of m steps at the given starts (broadcast); e is `_continued`."""
+    there = starts + (m - e.steps)
+    high: Floats = np.maximum(e.largest[starts], e.largest[there])
+    high -= np.minimum(e.smallest[starts], e.smallest[there])
     return high
 
 
 def _all_ranges(e: Extremes, m: int) -> Floats:
     """As `_ranges` at every start, without picking elements one by one."""
-    count = e.largest.size - (m - e.steps)
-    high, low = e.largest.copy(), e.smallest.copy()
-    np.maximum(high[:count], e.largest[m - e.steps :], out=high[:count])
-    np.minimum(low[:count], e.smallest[m - e.steps :], out=low[:count])
-    np.maximum(high[count:], e.largest[-1], out=high[count:])
-    np.minimum(low[count:], e.smallest[-1], out=low[count:])
-    high -= low
+    count, shift = e.largest.size - e.steps, m - e.steps
+    high: Floats = np.maximum(e.largest[:count], e.largest[shift : shift + count])
+    high -= np.minimum(e.smallest[:count], e.smallest[shift : shift + count])
     return high
 
 
@@ -163,8 +164,10 @@ def _staircase(e: Extremes, factors: Integers, room: Room) -> Floats:
     out = np.zeros(factors.size)
     starts = np.arange(e.largest.size)
     final = factors.size - 1
+    out[0] = _widest(e, int(factors[0]), None, room)
+    e = _continued(e)
     ranges = _all_ranges(e, int(factors[final]))
-    out[0], out[final] = _widest(e, int(factors[0]), None, room), ranges.max()
+    out[final] = ranges.max()
     spans = [(0, final, starts, ranges)]
     while spans:
         left, right, starts, ranges = spans.pop()

@@ -53,7 +53,7 @@ TAU_LISTS: Mapping[str, Callable[[int], Integers]] = {"octave": _octave, "decade
 
 def _log(longest: int, a_decade: int) -> Integers:
     points = math.floor(math.log10(longest) * a_decade) + 1
-    return np.rint(10.0 ** (np.arange(points) / a_decade)).astype(np.int64)
+    return np.unique(np.rint(10.0 ** (np.arange(points) / a_decade)).astype(np.int64))
 
 
 def _named(taus: str, grid: TauGrid) -> Integers:
@@ -65,9 +65,11 @@ def _named(taus: str, grid: TauGrid) -> Integers:
     else:
         known = ", ".join([*TAU_LISTS, "log:K (K points a decade)"])
         raise DataError(f"taus: no list named {taus!r}; known are {known}, or give the averaging times in seconds")
-    # A grid with a step (Theo1: even m) takes the members that lie on it; rounding serves the logarithmic list.
-    m = m[m % grid.step == 0] if head != "log" else grid.step * np.maximum(1, np.rint(m / grid.step)).astype(np.int64)
-    return np.unique(m[m <= grid.longest])
+    # A grid with a step (Theo1: even m) takes the members that lie on it; a logarithmic list is rounded to it.
+    if grid.step > 1:
+        on_step = np.unique(grid.step * np.maximum(1, np.rint(m / grid.step)).astype(np.int64))
+        m = on_step if head == "log" else m[m % grid.step == 0]
+    return m[m <= grid.longest]
 
 
 def seconds(taus: float | Sequence[float] | Floats) -> Floats:
