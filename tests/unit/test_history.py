@@ -168,15 +168,62 @@ def test_file_that_is_no_history_is_told_to_a_reader(tmp_path: Path) -> None:
 # --- as a sink -------------------------------------------------------------------------------------------------------
 
 
+def kept(path: Path) -> list[Record]:
+    reader = History(path, read_only=True)
+    records = list(reader.records(Selection()))
+    reader.close()
+    return records
+
+
 async def test_sink_forgets_what_is_older_than_its_retention(tmp_path: Path) -> None:
     now_ns = BASE_NS + 400 * DAY_NS
     sink = HistorySink(tmp_path / "h", 30.0, clock_ns=lambda: now_ns, report=lambda event: None)
-    old, young = time_error(0), Record("time_error", now_ns, {"target": "a"}, {"offset_s": 1.0})
-    assert await sink.write([old, young]) == []
+    week = [
+        Record("time_error", now_ns - hour * 3600 * 10**9, {"target": "a"}, {"offset_s": 1.0}) for hour in range(7 * 24)
+    ]
+    assert await sink.write([time_error(0), *week]) == []
     await sink.close()
-    reader = History(tmp_path / "h", read_only=True)
-    assert list(reader.records(Selection())) == [young]
-    reader.close()
+    assert kept(tmp_path / "h") == week[::-1]
+
+
+async def test_clock_two_years_ahead_for_one_write_deletes_nothing_and_is_told(tmp_path: Path) -> None:
+    clock = {"now_ns": BASE_NS + 10 * DAY_NS, "steady_s": 0.0}
+    events: list[Event] = []
+    sink = HistorySink(
+        tmp_path / "h",
+        400.0,
+        clock_ns=lambda: int(clock["now_ns"]),
+        steady_s=lambda: clock["steady_s"],
+        report=events.append,
+    )
+    measured = [time_error(172 * number) for number in range(5000)]
+    await sink.write(measured)
+    clock["now_ns"] += 730 * DAY_NS
+    clock["steady_s"] += 3601.0
+    astray = Record("time_error", int(clock["now_ns"]), {"target": "a"}, {"offset_s": 1.0})
+    for _ in range(3):
+        await sink.write([astray])
+        clock["steady_s"] += 3601.0
+    await sink.close()
+    assert kept(tmp_path / "h") == [*measured, astray]
+    assert [event.kind for event in events] == ["history_clock_doubted"]
+
+
+async def test_clock_that_steps_back_does_not_stop_the_forgetting(tmp_path: Path) -> None:
+    clock = {"now_ns": BASE_NS + 2 * 365 * DAY_NS, "steady_s": 0.0}
+    sink = HistorySink(
+        tmp_path / "h",
+        1.0,
+        clock_ns=lambda: int(clock["now_ns"]),
+        steady_s=lambda: clock["steady_s"],
+        report=lambda event: None,
+    )
+    await sink.write([])
+    clock["now_ns"] = BASE_NS + 2 * DAY_NS
+    clock["steady_s"] += 3601.0
+    await sink.write([time_error(3600 * hour) for hour in range(49)])
+    await sink.close()
+    assert kept(tmp_path / "h")[0].at_ns == BASE_NS + DAY_NS
 
 
 async def test_damaged_history_is_put_aside_and_a_new_one_begun(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ import orjson
 
 from timesync.errors import DataError, StoreError
 from timesync.model import Event, FieldValue, Record, Severity
+from timesync.store.retention import verdict
 from timesync.store.segment import CORRUPT, quarantine
 from timesync.store.sink import Refusal, SinkUnavailableError
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from timesync.store.retention import Verdict
 
 __all__ = ["COLUMNS", "Columns", "History", "HistorySink", "Selection"]
 
@@ -58,7 +61,7 @@ _POINT = (
 )
 _RECORDS = "SELECT at_ns, shape, fields FROM point JOIN detail ON detail.id = point.detail"
 _DETAIL = "INSERT INTO detail (id, fields) VALUES (?, ?)"
-_PRUNE_EVERY_NS = 3600 * 10**9
+_PRUNE_EVERY_S = 3600.0
 _PRUNE_ROWS = 20_000
 _PRUNE_SHARE = 20
 _DAY_NS = 86_400 * 10**9
@@ -233,6 +236,20 @@ class History:
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
+    def oldest_ns(self) -> int | None:
+        """The instant of the oldest record; None in an empty history."""
+        sql = "SELECT min((SELECT min(at_ns) FROM point WHERE series = id)) FROM series"
+        found: int | None = self._connection.execute(sql).fetchone()[0]
+        return found
+
+    def has_record(self, start_ns: int, end_ns: int) -> bool:
+        """Whether there is a record with start_ns <= instant < end_ns."""
+        sql = (
+            "SELECT EXISTS (SELECT 1 FROM series WHERE EXISTS "
+            "(SELECT 1 FROM point WHERE series = id AND at_ns >= ? AND at_ns < ?))"
+        )
+        return bool(self._connection.execute(sql, (start_ns, end_ns)).fetchone()[0])
+
     def targets(self, measurement: str = "time_error") -> list[str]:
         """The targets that have records, sorted."""
         rows = self._ask(
@@ -348,10 +365,22 @@ def _fields(names: Sequence[str], values: bytes) -> dict[str, FieldValue]:
     return dict(zip((name[1:] for name in names), orjson.loads(values), strict=True))
 
 
-class HistorySink:
-    """The history as a sink: writes in a thread of its own, forgets what is older than `retention_days`.
+def _doubt(found: Verdict, now_ns: int) -> Event:
+    due, settle = found.due_ns / _DAY_NS, found.settle_ns / _DAY_NS
+    text = (
+        f"by this machine's clock {due:.1f} days of the history are past its retention, but its newest records do not lead up to "
+        f"that clock: nothing is deleted until they have, for {settle:.2g} days. Check the clock; retention_days says what is kept"
+    )
+    return Event(
+        "history_clock_doubted", now_ns, Severity.WARNING, text, evidence={"due_days": due, "settle_days": settle}
+    )
 
-    `clock_ns` gives the present for the retention, `report` hears (on the event loop) of a damaged file.
+
+class HistorySink:
+    """The history as a sink: writes in a thread of its own, forgets what is older than `retention_days` (retention.py).
+
+    `clock_ns` gives the present for the retention, `steady_s` (which nobody can set) says when to look again, `report` hears
+    (on the event loop) of a damaged file and of a clock that is not believed.
     """
 
     def __init__(
@@ -361,6 +390,7 @@ class HistorySink:
         *,
         clock_ns: Callable[[], int],
         report: Callable[[Event], None],
+        steady_s: Callable[[], float] = time.monotonic,
         name: str = "history",
     ) -> None:
         """Nothing is opened before the first write."""
@@ -371,7 +401,9 @@ class HistorySink:
         self._report = report
         self._history: History | None = None
         self._events: list[Event] = []
-        self._next_prune_ns = 0
+        self._steady_s = steady_s
+        self._next_prune_s = float("-inf")
+        self._doubted = False
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="timesync-history")
 
     async def write(self, records: Sequence[Record]) -> Sequence[Refusal]:
@@ -411,11 +443,21 @@ class HistorySink:
         return Event("history_quarantined", now_ns, Severity.ERROR, text, evidence={"file": aside.name})
 
     def _forget_old(self) -> None:
-        now_ns = self._clock_ns()
-        if self._retention_days is None or self._history is None or now_ns < self._next_prune_ns:
+        steady_s = self._steady_s()
+        if self._retention_days is None or self._history is None or steady_s < self._next_prune_s:
             return
-        removed = self._history.prune(now_ns - int(self._retention_days * _DAY_NS))
-        self._next_prune_ns = now_ns if removed else now_ns + _PRUNE_EVERY_NS
+        self._next_prune_s = steady_s + _PRUNE_EVERY_S
+        now_ns = self._clock_ns()
+        retention_ns = int(self._retention_days * _DAY_NS)
+        found = verdict(now_ns, retention_ns, self._history.oldest_ns(), self._history.has_record)
+        if not found.agreed:
+            if not self._doubted:
+                self._events.append(_doubt(found, now_ns))
+            self._doubted = True
+            return
+        self._doubted = False
+        if self._history.prune(found.before_ns):
+            self._next_prune_s = steady_s  # there may be more: with the next batch
 
     async def close(self) -> None:
         """Close the file and end the thread."""
