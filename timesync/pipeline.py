@@ -44,6 +44,11 @@ def reference_of(settings: ProbeSettings, target: TargetSettings) -> str | None:
     return LOCAL if settings.local_reference is not None else None
 
 
+def _order(error: TimeError) -> tuple[int, int]:
+    """What is newer: after a step back of the probe's clock the instants are lower, and its epoch is higher."""
+    return (error.offset.clock_epoch, error.offset.at_ns)
+
+
 @dataclass(slots=True)
 class TargetState:
     """What is known of a target now, for people and for health checks. Instants are Unix ns."""
@@ -167,7 +172,7 @@ class Pipeline:
         rows = []
         for error in errors:
             state = self.states.get(error.offset.target)
-            if state is not None and (state.error is None or error.offset.at_ns >= state.error.offset.at_ns):
+            if state is not None and (state.error is None or _order(error) >= _order(state.error)):
                 state.error = error
             rows.append(self.recorder.time_error(error))
         return rows

@@ -106,6 +106,7 @@ class TypeA:
     At m = 1 TDEV is the rms second difference of time error over sqrt(6), so a constant offset and a constant rate do not count.
     Where a poll was lost the intervals differ: then the middle sample's distance from the straight line through its neighbours is
     taken, scaled so that white phase noise gives the same value. With equal intervals both are one formula.
+    No difference spans a step of the probe's clock (another epoch); the spread seen before it is kept.
     The mean square is over the last `SPAN` differences, by exponential weights; None before three samples.
     """
 
@@ -113,11 +114,20 @@ class TypeA:
     _newer: tuple[int, float] | None = None
     _mean_square: float = 0.0
     _count: int = 0
+    _epoch: int | None = None
 
     SPAN = 32
 
-    def push(self, at_ns: int, x_s: float) -> None:
-        """The next sample: its instant (Unix ns) and the time error (s). One that is not later than the last is left out."""
+    def push(self, epoch: int, at_ns: int, x_s: float) -> None:
+        """The next sample: epoch of the probe's clock, instant (Unix ns) and time error (s).
+
+        One that is not later than the last, by epoch and then by instant, is left out: after a step back the instants are lower.
+        """
+        if self._epoch is not None and epoch < self._epoch:
+            return
+        if epoch != self._epoch:
+            self.restart()
+            self._epoch = epoch
         older, newer = self._older, self._newer
         if newer is not None and at_ns <= newer[0]:
             return
@@ -130,7 +140,7 @@ class TypeA:
         self._older, self._newer = newer, (at_ns, x_s)
 
     def restart(self) -> None:
-        """Forget the samples, not the spread: after a step of the probe's clock no difference spans it."""
+        """Forget the samples, not the spread: no difference spans a gap in the claims."""
         self._older = self._newer = None
 
     @property

@@ -441,3 +441,13 @@ def test_scatter_enters_u_against_the_local_clock_as_well() -> None:
     assert errors[-1].u_parts["type_a"] == pytest.approx(2e-3 / math.sqrt(6), rel=1e-6)
     local.forget("target")
     assert "type_a" not in local.target(Clock("target").measured(ProbeClock(), 9.0)).u_parts
+
+
+@pytest.mark.parametrize("step_ns", [-3600 * S, 3600 * S])
+def test_scatter_against_the_local_clock_is_not_fed_across_its_steps(step_ns: int) -> None:
+    probe, local = ProbeClock(steps=[(20.5, step_ns)]), LocalReference(Tie("UTC(TEST)", bound_s=1.0))
+    x = [1e-6 * (n % 2) for n in range(40)]
+    errors = [local.target(Clock("target", x_s).measured(probe, float(n))) for n, x_s in enumerate(x)]
+    # +-1 us in turns: TDEV is 2 us over sqrt 6 (SP 1065 section 5.2.6), before the step and soon after it.
+    for error in (errors[19], errors[39]):
+        assert error.u_parts["type_a"] == pytest.approx(2e-6 / math.sqrt(6), rel=0.02)

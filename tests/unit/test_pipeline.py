@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,16 @@ def test_a_target_has_the_reference_it_names_else_the_first_of_the_site(
 ) -> None:
     site = settings(*targets, local=local)
     assert reference_of(site, targets[-1]) == expected
+
+
+def test_the_newest_state_is_of_the_newest_epoch_when_the_probes_clock_was_set_back() -> None:
+    pipeline = Pipeline(settings(SERVER))
+    pipeline.outcomes("server", [exchange("server", T0, 5e-6)], T0)
+    back_ns = T0 - 3600 * 10**9
+    pipeline.outcomes("server", [replace(exchange("server", back_ns, 7e-6), clock_epoch=1)], back_ns)
+    error = pipeline.states["server"].error
+    assert error is not None
+    assert error.offset.at_ns == back_ns
+    # One from before the step that comes late changes nothing.
+    pipeline.outcomes("server", [exchange("server", T0 + 10**9, 5e-6)], back_ns)
+    assert pipeline.states["server"].error is error

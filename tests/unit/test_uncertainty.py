@@ -178,7 +178,7 @@ def tdev_at_tau0(x_s: list[float]) -> float:
 def pushed(x_s: list[float], interval_ns: int = 16 * S) -> TypeA:
     scatter = TypeA()
     for number, x in enumerate(x_s):
-        scatter.push(NOW_NS + number * interval_ns, x)
+        scatter.push(0, NOW_NS + number * interval_ns, x)
     return scatter
 
 
@@ -211,7 +211,7 @@ def test_constant_offset_and_rate_are_no_scatter_even_where_polls_were_lost(
     scatter, at_s = TypeA(), 0
     for interval in intervals:
         at_s += 16 * interval
-        scatter.push(NOW_NS + at_s * S, offset_s + rate * at_s)
+        scatter.push(0, NOW_NS + at_s * S, offset_s + rate * at_s)
     assert scatter.u_s == pytest.approx(0.0, abs=1e-12)
 
 
@@ -221,9 +221,9 @@ def test_white_noise_reads_the_same_with_and_without_lost_polls(monkeypatch: pyt
     rng = random.Random(5)
     regular, ragged, at_s = TypeA(), TypeA(), 0
     for number in range(20_000):
-        regular.push(number * 16 * S, rng.gauss(0.0, 3e-6))
+        regular.push(0, number * 16 * S, rng.gauss(0.0, 3e-6))
         at_s += 16 * rng.choice((1, 1, 1, 2, 5))
-        ragged.push(at_s * S, rng.gauss(0.0, 3e-6))
+        ragged.push(0, at_s * S, rng.gauss(0.0, 3e-6))
     assert regular.u_s == pytest.approx(3e-6, rel=0.03)
     assert ragged.u_s == pytest.approx(3e-6, rel=0.03)
 
@@ -239,13 +239,36 @@ def test_no_difference_spans_a_restart_and_the_spread_is_kept() -> None:
     scatter = pushed([0.0, 1e-6, 0.0, 1e-6])
     before = scatter.u_s
     scatter.restart()
-    scatter.push(NOW_NS + 100 * S, 5.0)
-    scatter.push(NOW_NS + 116 * S, 5.0)
+    scatter.push(0, NOW_NS + 100 * S, 5.0)
+    scatter.push(0, NOW_NS + 116 * S, 5.0)
     assert scatter.u_s == before
 
 
 def test_sample_that_is_not_later_is_left_out() -> None:
     scatter = pushed([0.0, 0.0, 0.0])
-    scatter.push(NOW_NS, 1.0)
-    scatter.push(NOW_NS + 32 * S, 1.0)
+    scatter.push(0, NOW_NS, 1.0)
+    scatter.push(0, NOW_NS + 32 * S, 1.0)
     assert scatter.u_s == 0.0
+
+
+@pytest.mark.parametrize("step_s", [-3600, 3600])
+def test_no_difference_spans_a_step_of_the_probes_clock(step_s: int) -> None:
+    scatter = TypeA()
+    for number in range(10):
+        scatter.push(0, NOW_NS + number * S, 1e-6 * (number % 2))
+    before = scatter.u_s
+    # The clock the offset is seen by has jumped, and so has the offset.
+    for number in range(10, 12):
+        scatter.push(1, NOW_NS + (number + step_s) * S, 5.0)
+    assert scatter.u_s == before
+
+
+def test_samples_after_a_step_back_count_at_once_and_late_ones_from_before_it_do_not() -> None:
+    scatter = pushed([0.0, 0.0, 0.0])
+    for number, x_s in enumerate((0.0, 1e-6, 0.0)):
+        scatter.push(1, NOW_NS - 3600 * S + number * S, x_s)
+    seen = scatter.u_s
+    assert seen is not None
+    assert seen > 0.0
+    scatter.push(0, NOW_NS + 64 * S, 1.0)
+    assert scatter.u_s == seen

@@ -189,7 +189,7 @@ class Differencer:
         if reference is None:
             scatter.restart()
         else:
-            scatter.push(offset.at_ns, offset.offset_s - reference.offset_s)
+            scatter.push(offset.clock_epoch, offset.at_ns, offset.offset_s - reference.offset_s)
         return self._claim(offset, reference)
 
     def _claim(self, offset: ClockOffset, reference: _AtInstant | None) -> TimeError:
@@ -288,7 +288,7 @@ class LocalReference:
             "tie": self.tie.bound_s,
         }
         scatter = self._scatter.setdefault(offset.target, TypeA())
-        scatter.push(offset.at_ns, offset.offset_s)
+        scatter.push(offset.clock_epoch, offset.at_ns, offset.offset_s)
         u = _standard_parts(bound, self.tie, scatter)
         return _claimed(offset, self.name, self.tie, offset.offset_s, bound, u)
 
