@@ -93,6 +93,7 @@ class Shelf:
         self._segments: list[_Segment] = []
         self._spare: _Segment | None = None
         self._unsynced = False
+        self.written_from = 0
         paths = sorted(directory.glob(_PATTERN))
         for path in paths:
             self._segments.append(self._survey(path, newest=path == paths[-1]))
@@ -165,6 +166,7 @@ class Shelf:
         size = head.writer.log_bytes()
         with self._lock:
             head.last_row, head.size = last_row, size
+            self.written_from = head.next_id - len(payloads)
             self._unsynced = True
 
     def _rotate(self) -> _Segment:

@@ -29,6 +29,7 @@ from timesync.errors import StoreError
 from timesync.model import Event, FieldValue, Severity
 from timesync.store import lanes as lane_rules
 from timesync.store import segment as files
+from timesync.store.drafts import Drafts, key_of
 from timesync.store.lanes import Lane, Lanes
 from timesync.store.ledger import Ledger, RefusedRecord
 from timesync.store.payload import UnstorableRecordError, decode, encode
@@ -112,6 +113,7 @@ class Spool:
         self._working = (
             threading.RLock()
         )  # one disk-bound method at a time, from whatever thread; the event loop never takes it
+        self._drafts = Drafts()
         self._events: deque[Event] = deque(maxlen=1000)
         self._told: dict[str, str] = {}
         self._buffer: deque[bytes] = deque()
@@ -181,7 +183,19 @@ class Spool:
             self._hold(payloads)
             self._held_appends += 1
             return self._held_appends % _RETRY_EVERY == 0 and self.retry()
-        return self._store(payloads)
+        stored = self._store(payloads)
+        if stored and self._drafts:
+            with self._lock:
+                self._drafts.replace(records)
+        return stored
+
+    def append_drafts(self, records: Sequence[Record]) -> bool:
+        """Keep records that will be written again within some seconds, under the same key; then only the last is handed on."""
+        kept = self.append(records)
+        if kept and not self._buffer:
+            with self._lock:
+                self._drafts.add([key_of(record) for record in records], self._shelf.written_from)
+        return kept
 
     def retry(self) -> bool:
         """Try the disk again with what waits in memory, some thousand records at most; true when nothing waits any more."""
@@ -329,8 +343,9 @@ class Spool:
             if behind > 4 * limit and len(state.backlog) < _MOST_BACKLOG_SPANS:
                 state = lane_rules.split(state, min(present, self._shelf.newest(limit)))
                 self._lanes = {**self._lanes, sink: state}
+            horizon = self._drafts.horizon()
         if lane is Lane.LIVE:
-            low, high = state.live, present
+            low, high = state.live, present if horizon is None else min(present, horizon)
         elif state.backlog:
             low, high = state.backlog[0].low, lane_rules.reach(state)
         else:
@@ -349,6 +364,8 @@ class Spool:
             if isinstance(payload, Damage):
                 reason, kept = f"record {number}: damaged on the disk, its checksum does not fit", b""
             else:
+                if self._drafts.is_replaced(number):
+                    continue
                 try:
                     records.append(decode(payload))
                     continue
@@ -380,6 +397,8 @@ class Spool:
     @_in_turn
     def maintain(self) -> None:
         """What has to be done every second or so: sync, seal, keep within the size, save counts."""
+        with self._lock:
+            self._drafts.tick()
         try:
             self._shelf.maintain()
             self._over("spool_maintenance_failed")

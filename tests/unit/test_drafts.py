@@ -1,0 +1,105 @@
+"""Rows that will be written again: on the disk at once, handed on once, and never lost when nothing replaces them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from timesync.model import Record
+from timesync.settings import SpoolSettings
+from timesync.store.drafts import PATIENCE, REMEMBERED, Drafts, key_of
+from timesync.store.lanes import Lane
+from timesync.store.spool import Spool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+T0 = 1_795_000_000_000_000_000
+
+
+def row(number: int, claim: str = "reference_pending") -> Record:
+    tags = {"site": "s", "probe": "p", "target": "t", "protocol": "ntp"}
+    return Record("time_error", T0 + number, tags, {"offset_s": 1e-6 * number, "claim": claim})
+
+
+def handed_on(spool: Spool) -> list[tuple[int, str]]:
+    """What the sink would get now, in order; settled."""
+    found: list[tuple[int, str]] = []
+    while (batch := spool.read("sink", Lane.LIVE, 100)) is not None:
+        found += [(record.at_ns - T0, str(record.fields["claim"])) for record in batch.records]
+        spool.settle(batch)
+    return found
+
+
+def open_spool(path: Path) -> Spool:
+    return Spool(SpoolSettings(path), ["sink"], clock_ns=lambda: T0)
+
+
+def test_a_draft_that_is_replaced_is_not_handed_on(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    spool.append_drafts([row(1), row(2)])
+    assert handed_on(spool) == []
+    spool.append([row(1, "valid"), row(2, "valid")])
+    assert handed_on(spool) == [(1, "valid"), (2, "valid")]
+    spool.close()
+
+
+def test_a_draft_holds_back_what_came_after_it_and_nothing_before(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    spool.append([row(0, "valid")])
+    spool.append_drafts([row(1)])
+    spool.append([row(5, "valid")])
+    assert handed_on(spool) == [(0, "valid")]
+    spool.append([row(1, "valid")])
+    assert handed_on(spool) == [(5, "valid"), (1, "valid")]
+    spool.close()
+
+
+def test_a_draft_that_nothing_replaces_is_handed_on_after_some_seconds_and_its_late_successor_too(
+    tmp_path: Path,
+) -> None:
+    spool = open_spool(tmp_path)
+    spool.append_drafts([row(1)])
+    for _ in range(PATIENCE):
+        assert handed_on(spool) == []
+        spool.maintain()
+    assert handed_on(spool) == [(1, "reference_pending")]
+    spool.append([row(1, "valid")])
+    assert handed_on(spool) == [(1, "valid")]
+    spool.close()
+
+
+def test_a_draft_survives_the_process(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    spool.append_drafts([row(1)])
+    spool.close()
+    again = open_spool(tmp_path)
+    assert handed_on(again) == [(1, "reference_pending")]
+    again.close()
+
+
+def test_drafts_of_a_segment_that_is_full_are_told_apart_by_their_own_ids(tmp_path: Path) -> None:
+    spool = Spool(SpoolSettings(tmp_path, max_bytes=4_000_000), ["sink"], clock_ns=lambda: T0)
+    count = 3000
+    for number in range(count):
+        spool.append_drafts([row(number)])
+        spool.append([row(number, "valid")])
+        if number % 100 == 0:
+            asyncio.run(spool.in_worker(spool.maintain))
+    rows = handed_on(spool)
+    while (batch := spool.read("sink", Lane.BACKLOG, 100)) is not None:
+        rows += [(record.at_ns - T0, str(record.fields["claim"])) for record in batch.records]
+        spool.settle(batch)
+    assert set(rows) == {(number, "valid") for number in range(count)}
+    spool.close()
+
+
+def test_what_is_remembered_of_drafts_is_bounded() -> None:
+    drafts = Drafts()
+    for number in range(3 * REMEMBERED):
+        drafts.add([key_of(row(number))], number)
+        drafts.replace([row(number)])
+    assert len(drafts._replaced) == len(drafts._order) == REMEMBERED
+    assert not drafts
+    assert drafts.is_replaced(3 * REMEMBERED - 1)
+    assert not drafts.is_replaced(0)
