@@ -207,3 +207,17 @@ async def test_record_that_line_protocol_cannot_say_is_refused_and_the_rest_is_s
 async def test_compression_can_be_turned_off(server: Server, open_sink: Callable[..., InfluxSink]) -> None:
     await open_sink(server.url, gzip=False).write(records(100))
     assert "Content-Encoding" not in server.requests[0].headers
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+async def test_secret_with_a_control_character_makes_the_batch_wait(
+    server: Server, open_sink: Callable[..., InfluxSink], tmp_path: Path, api: str
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"to\0ken")
+    secret.chmod(0o600)
+    sink = open_sink(server.url, api, token_file=secret, password_file=secret, username="u")
+    with pytest.raises(SinkUnavailableError, match="cannot be sent"):
+        await sink.write(records(1))
+    secret.write_bytes(b"token")
+    assert await sink.write(records(1)) == []

@@ -1,6 +1,7 @@
 """A secret in a file: a token or a password, read again when the file changes.
 
-Rule: the secret is never part of a message, and a file that others may read is refused.
+Rule: the secret is never part of a message, a file that others may read is refused, and so is what no HTTP header can carry
+(RFC 9110 section 5.5): a control character, or another that does not print.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Secret:
         self._text = ""
 
     def read(self) -> str:
-        """The secret as it is now. Raises `StoreError` if it cannot be read, is empty, or is open to others."""
+        """The secret as it is now. Raises `StoreError` if it cannot be read or sent, is empty, or is open to others."""
         try:
             with self.path.open("rb") as file:
                 status = os.fstat(file.fileno())
@@ -44,5 +45,10 @@ class Secret:
             raise StoreError(f"the secret in {self.path} cannot be read: {reason}") from error
         if not text:
             raise StoreError(f"{self.path} is empty: its first line must be the secret")
+        if not text.isprintable():
+            raise StoreError(
+                f"the secret in {self.path} has a control character, which cannot be sent: write the file "
+                "anew, on its first line nothing but the secret"
+            )
         self._seen, self._text = seen, text
         return text
