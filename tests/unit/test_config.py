@@ -390,6 +390,34 @@ def test_secret_in_a_wrong_place_is_never_shown() -> None:
     assert "TOPSECRET" not in "".join(found)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "TOPSECRET",
+        "1 SHA1 HEX:TOPSECRET",
+        "TOPSECRET =",
+        "a = TOPSECRET",
+        "a = 1 TOPSECRET",
+        "a = 'TOPSECRET",
+        'a = "\\TOPSECRET"',
+        "[TOPSECRET",
+        "[TOPSECRET]\n[TOPSECRET]",
+        "TOPSECRET = 1\nTOPSECRET.TOPSECRET = 2",
+        "a = {TOPSECRET = 1, TOPSECRET = 2}",
+        "a = {TOPSECRET = 1}\n[a.TOPSECRET]",
+        "a.TOPSECRET = 1\n[a.TOPSECRET.b]",
+        "\u0001TOPSECRET",
+        "#TOPSECRET \u0001",
+        "TOPSECRET = 2027-13-45",
+    ],
+)
+def test_file_that_is_no_toml_is_told_by_its_place_and_never_by_its_text(text: str) -> None:
+    (found,) = problems(f"# 1\n{text}\n")
+    assert found.startswith("site.toml: line ")
+    assert "column" in found
+    assert "TOPSECRET" not in found.upper()
+
+
 def test_kinds_are_looked_for_once_however_many_targets_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     from timesync import plugin
 
