@@ -1,7 +1,7 @@
 """Hardware time stamps of a network interface: can they be used here, and what do they say in the system clock's time.
 
 Rule: nothing is switched on that nobody allowed, and nothing is guessed. An interface is used only if it stamps what is sent and
-every NTP packet that is received; otherwise `HardwareUnavailableError` says why not and what would help. A stamp is carried over
+all that is received of a protocol; otherwise `HardwareUnavailableError` says why not and what would help. A stamp is carried over
 to the system clock only by readings of both clocks that are fresh and exact enough; otherwise it has no system time at all.
 
 Sources: linux/ethtool.h (ETHTOOL_GET_TS_INFO), linux/net_tstamp.h (SIOCGHWTSTAMP, SIOCSHWTSTAMP), linux/ptp_clock.h
@@ -26,7 +26,18 @@ from timesync.uncertainty import HARDWARE_PRECISION_S
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["CrossStamp", "HardwareClock", "HardwareUnavailableError", "Kernel", "Translation", "best_cross_stamp"]
+__all__ = [
+    "NTP_PACKETS",
+    "PTP_FRAMES",
+    "PTP_PACKETS",
+    "CrossStamp",
+    "HardwareClock",
+    "HardwareUnavailableError",
+    "Kernel",
+    "Packets",
+    "Translation",
+    "best_cross_stamp",
+]
 
 # linux/sockios.h, linux/ethtool.h, linux/net_tstamp.h
 SIOCETHTOOL, SIOCSHWTSTAMP, SIOCGHWTSTAMP = 0x8946, 0x89B0, 0x89B1
@@ -35,6 +46,7 @@ TX_HARDWARE, RX_HARDWARE, RAW_HARDWARE = 1 << 0, 1 << 2, 1 << 6
 NEEDED = TX_HARDWARE | RX_HARDWARE | RAW_HARDWARE
 TX_OFF, TX_ON = 0, 1
 FILTER_NONE, FILTER_ALL, FILTER_NTP_ALL = 0, 1, 15
+FILTER_PTP_L4_EVENT, FILTER_PTP_L2_EVENT, FILTER_PTP_EVENT = 6, 9, 12
 TS_INFO = struct.Struct("=IIiI3II3I")
 HWTSTAMP_CONFIG = struct.Struct("=iii")
 # linux/ptp_clock.h: _IOWR('=', 9, struct ptp_sys_offset_extended), three {s64 s, u32 ns, u32 reserved} a sample
@@ -57,6 +69,19 @@ GREATEST_RATE = 1e-3
 GREATEST_GAP_NS = round(2e9 * HARDWARE_PRECISION_S)
 
 SETTING_UP = "start ptp4l or chronyd with hwtimestamp on it, or set configure_interface = true"
+
+
+@dataclass(frozen=True, slots=True)
+class Packets:
+    """What is to be stamped on reception, and the receive filters that let it be, the preferred first."""
+
+    name: str
+    filters: tuple[int, ...]
+
+
+NTP_PACKETS = Packets("NTP", (FILTER_NTP_ALL, FILTER_ALL))
+PTP_PACKETS = Packets("PTP over UDP", (FILTER_PTP_EVENT, FILTER_PTP_L4_EVENT, FILTER_ALL))
+PTP_FRAMES = Packets("PTP over Ethernet", (FILTER_PTP_EVENT, FILTER_PTP_L2_EVENT, FILTER_ALL))
 
 
 class HardwareUnavailableError(TimesyncError):
@@ -181,15 +206,17 @@ class HardwareClock:
         clock_epoch: Callable[[], int],
         *,
         configure: bool = False,
+        packets: Packets = NTP_PACKETS,
         kernel: Kernel | None = None,
     ) -> Self:
         """The clock of that interface. `clock_epoch` counts the steps of the system clock.
 
-        `configure` allows to switch stamping on where it is off. Raises `HardwareUnavailableError`.
+        `configure` allows to switch stamping on where it is off; `packets` are those that it
+        must cover. Raises `HardwareUnavailableError`.
         """
         kernel = kernel or LinuxKernel()
         index, filters = capabilities(kernel, interface)
-        require_stamping(kernel, interface, filters, configure=configure)
+        require_stamping(kernel, interface, filters, packets, configure=configure)
         try:
             clock = cls(kernel, kernel.open_clock(index), clock_epoch)
         except OSError as error:
@@ -251,25 +278,25 @@ def capabilities(kernel: Kernel, interface: str) -> tuple[int, int]:
     return index, filters
 
 
-def require_stamping(kernel: Kernel, interface: str, filters: int, *, configure: bool) -> None:
-    """See that the interface stamps all NTP packets, switching that on where it is off and `configure` allows it."""
+def require_stamping(kernel: Kernel, interface: str, filters: int, packets: Packets, *, configure: bool) -> None:
+    """See that the interface stamps all those packets, switching that on where it is off and `configure` allows it."""
     data = bytearray(HWTSTAMP_CONFIG.size)
     try:
         kernel.interface_ioctl(interface, SIOCGHWTSTAMP, data)
     except OSError as error:
         raise HardwareUnavailableError(f"it does not tell its settings ({error.strerror}); {SETTING_UP}") from error
-    if stamps_ntp(data):
+    if stamps(data, packets):
         return
     _, tx_type, rx_filter = HWTSTAMP_CONFIG.unpack(data)
     if (tx_type, rx_filter) != (TX_OFF, FILTER_NONE):
         raise HardwareUnavailableError(
-            f"another program has set its filter to {rx_filter}, which leaves NTP out; let that one choose all packets"
+            f"another program has set its filter to {rx_filter}, which leaves {packets.name} out; let that one choose all packets"
         )
     if not configure:
         raise HardwareUnavailableError(f"its stamping is off; {SETTING_UP}")
-    wanted = next((each for each in (FILTER_NTP_ALL, FILTER_ALL) if filters >> each & 1), None)
+    wanted = next((each for each in packets.filters if filters >> each & 1), None)
     if wanted is None:
-        raise HardwareUnavailableError("its receive filters know no NTP")
+        raise HardwareUnavailableError(f"its receive filters know no {packets.name}")
     HWTSTAMP_CONFIG.pack_into(data, 0, 0, TX_ON, wanted)
     try:
         kernel.interface_ioctl(interface, SIOCSHWTSTAMP, data)
@@ -277,11 +304,11 @@ def require_stamping(kernel: Kernel, interface: str, filters: int, *, configure:
         raise HardwareUnavailableError(
             f"its stamping could not be switched on ({error.strerror}); give the probe CAP_NET_ADMIN, or {SETTING_UP}"
         ) from error
-    if not stamps_ntp(data):
+    if not stamps(data, packets):
         raise HardwareUnavailableError("its driver chose another filter than the one asked for")
 
 
-def stamps_ntp(config: bytearray) -> bool:
-    """Whether a struct hwtstamp_config says that sent and all received NTP packets are stamped."""
+def stamps(config: bytearray, packets: Packets) -> bool:
+    """Whether a struct hwtstamp_config says that sent and all received ones of those packets are stamped."""
     _, tx_type, rx_filter = HWTSTAMP_CONFIG.unpack(config)
-    return tx_type == TX_ON and rx_filter in {FILTER_ALL, FILTER_NTP_ALL}
+    return tx_type == TX_ON and rx_filter in packets.filters

@@ -23,6 +23,7 @@ from timesync.config.wording import shown
 from timesync.errors import ConfigError, Problem
 from timesync.keys import Key, read_keys
 from timesync.model import Event, Severity
+from timesync.plugin import EngineCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -185,6 +186,10 @@ class NtpEngine:
                 text = f"{interface}: no hardware time stamps, the kernel's are used: {error}"
                 context.emit(Event("no_hardware_stamps", time.time_ns(), Severity.INFO, text))
         return self._hardware[interface]
+
+    def counts(self) -> EngineCounts:
+        """Packets not believed, and what became of timestamps."""
+        return EngineCounts({reason.value: count for reason, count in self.refused.items()}, self.counters.as_mapping())
 
     async def close(self) -> None:
         """Let the hardware clocks and the timer go."""

@@ -1,4 +1,4 @@
-"""UDP sockets whose datagrams carry the kernel's or the network card's own timestamps.
+"""UDP and packet sockets whose datagrams carry the kernel's or the network card's own timestamps.
 
 Rule: a transmit timestamp is matched to its packet by the kernel's own packet number and must lie between the moment
 before the send and now; one that does not fit is dropped and counted, never guessed. While a transmit timestamp is awaited the
@@ -40,6 +40,13 @@ RAW_HARDWARE, OPT_ID, OPT_CMSG, OPT_TSONLY, OPT_TX_SWHW = 1 << 6, 1 << 7, 1 << 1
 SO_TIMESTAMPING = 37 if struct.calcsize("l") == 8 else 65
 # linux/in.h, linux/in6.h, linux/errqueue.h
 IP_RECVERR, IPV6_RECVERR = 11, 25
+# linux/if_packet.h: what the error queue of a packet socket calls its transmit stamps
+SOL_PACKET, PACKET_TX_TIMESTAMP = 263, 16
+ERROR_MESSAGES = {
+    (socket.IPPROTO_IP, IP_RECVERR),
+    (socket.IPPROTO_IPV6, IPV6_RECVERR),
+    (SOL_PACKET, PACKET_TX_TIMESTAMP),
+}
 ORIGIN_LOCAL, ORIGIN_ICMP, ORIGIN_ICMP6, ORIGIN_TIMESTAMPING = 1, 2, 3, 4
 
 # Octets of the packet that an ICMP error quotes: enough to know it by.
@@ -82,14 +89,19 @@ class SocketCounters:
         self.stray_tx_stamps = 0
         self.untimed_receives = 0
 
+    def as_mapping(self) -> dict[str, int]:
+        """The counts by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 class TimestampedSocket:
-    """One non-blocking UDP socket on the running loop.
+    """One non-blocking UDP socket (or packet socket, of the Ethernet type `protocol`) on the running loop.
 
     `on_datagram(data, address, stamp)`, `on_transmit(number, stamp)` and `on_error(errno, text)` are called from the loop.
     `number` is what `send` returned; a packet may get the kernel's stamp and then a hardware stamp. `on_error` is about the packet
     sent last. `interface` binds the socket to one network interface. `phc_to_system` turns a hardware clock's ns into the system
-    clock's, or says None while it cannot; without it only the kernel's stamps are asked for.
+    clock's, or says None while it cannot; without it only the kernel's stamps are asked for. `prepare` sets what else the socket
+    needs (multicast, say) before it is bound to `source`.
     """
 
     def __init__(
@@ -104,6 +116,8 @@ class TimestampedSocket:
         source: Address | None = None,
         interface: str | None = None,
         phc_to_system: Callable[[int], int | None] | None = None,
+        protocol: int = 0,
+        prepare: Callable[[socket.socket], None] | None = None,
     ) -> None:
         self._loop = loop
         self._on_datagram = on_datagram
@@ -116,8 +130,11 @@ class TimestampedSocket:
         self._last_sent = b""
         self._family = family
         self.kernel_stamps = False
-        self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        self._socket = socket.socket(family, kind, socket.htons(protocol))
         try:
+            if prepare is not None:
+                prepare(self._socket)
             self._configure(source, interface)
         except OSError:
             self._socket.close()
@@ -131,7 +148,7 @@ class TimestampedSocket:
         if self._family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
-        else:
+        elif self._family == socket.AF_INET:
             sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
         flags = TX_SOFTWARE | RX_SOFTWARE | SOFTWARE | OPT_ID | OPT_CMSG | OPT_TSONLY
         if self._phc_to_system is not None:
@@ -246,9 +263,7 @@ class TimestampedSocket:
 
     def _error_message(self, quoted: bytes, control: list[tuple[int, int, bytes]]) -> None:
         for level, kind, value in control:
-            if (level == socket.IPPROTO_IP and kind == IP_RECVERR) or (
-                level == socket.IPPROTO_IPV6 and kind == IPV6_RECVERR
-            ):
+            if (level, kind) in ERROR_MESSAGES:
                 number, origin, icmp_type, icmp_code, _info, identity = EXTENDED_ERROR.unpack_from(value)
                 if origin == ORIGIN_TIMESTAMPING:
                     self._transmit_stamp(identity, self._stamp(control))

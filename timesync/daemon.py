@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from timesync.model import Record
-    from timesync.settings import ProbeSettings
+    from timesync.settings import ProbeSettings, TargetSettings
     from timesync.stability_service import StabilityService
     from timesync.store.sink import Sink
     from timesync.web.health import Check
@@ -65,7 +65,9 @@ class Daemon:
         self._heartbeat_s: float | None = None
         site = settings.site
         self.exposition = Exposition(site.name, site.probe, tallies=lambda: self.measuring.pipeline.states)
-        self.measuring = Measuring(settings, self._store, self.exposition.observe_event)
+        self.measuring = Measuring(
+            settings, self._store, self.exposition.observe_event, self._show_target, self._keep_drafts
+        )
         sinks = self._make_sinks()
         self._spool = Spool(settings.spool, [sink.name for sink in sinks], clock_ns=time.time_ns)
         self._delivery = self._make_delivery(sinks)
@@ -157,6 +159,9 @@ class Daemon:
 
     # Storing and showing
 
+    def _keep_drafts(self, records: Sequence[Record]) -> None:
+        self._spool.append_drafts(records)
+
     def _store(self, records: Sequence[Record]) -> None:
         if not records:
             return
@@ -172,7 +177,9 @@ class Daemon:
         if self._stability is not None:
             self._stability.configure(settings)
         elif settings.stability.enabled and len(settings.targets) > settings.stability.targets_at_most:
-            text = f"no stability is computed: more targets than targets_at_most of [stability], {len(settings.targets)}"
+            text = (
+                f"no stability is computed: more targets than targets_at_most of [stability], {len(settings.targets)}"
+            )
             self.measuring.event(_event("stability_off", text, Severity.WARNING))
         elif settings.stability.enabled:
             from timesync.stability_service import StabilityService  # noqa: PLC0415 - numpy takes 30 MB
@@ -203,9 +210,10 @@ class Daemon:
 
     def _show_targets(self, settings: ProbeSettings) -> None:
         for target in settings.targets:
-            self.exposition.add_target(
-                target.name, protocol=load_kind(target.kind).protocol, interval_s=target.interval_s
-            )
+            self._show_target(target)
+
+    def _show_target(self, target: TargetSettings) -> None:
+        self.exposition.add_target(target.name, protocol=load_kind(target.kind).protocol, interval_s=target.interval_s)
 
     # Once a second
 
@@ -219,6 +227,7 @@ class Daemon:
             self.exposition.set_loop_lag(self._heartbeat_s - due_s)
             self.measuring.tick()
             self.exposition.set_clock_changes(steps=self.measuring.clock_steps, suspends=self.measuring.suspends)
+            self.exposition.set_engine_counts(self.measuring.engine_counts())
             self.exposition.set_schedule_lag(self.measuring.schedule_lag_s)
             self.exposition.set_spool(self._delivery.status(), limit_bytes=self.settings.spool.max_bytes)
 
@@ -271,14 +280,13 @@ class Daemon:
             if getattr(old, name) != getattr(new, name):
                 text = f"{table} has changed: this takes effect at the next restart"
                 self.measuring.event(_event("restart_needed", text, Severity.WARNING))
+        shown = set(self.measuring.pipeline.states)
         await self.measuring.reconfigure(new)
         self._compute_stability(new)
         self._run_stability()
         self.settings = new
-        kept = {target.name for target in new.targets}
-        for target in old.targets:
-            if target.name not in kept:
-                self.exposition.remove_target(target.name)
+        for name in shown - set(self.measuring.pipeline.states):
+            self.exposition.remove_target(name)
         self._show_targets(new)
         if (old.history, old.influx) != (new.history, new.influx):
             await self._renew_sinks()

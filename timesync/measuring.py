@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from timesync.clockwatch import ClockChange
     from timesync.model import Outcome, Record
-    from timesync.plugin import Engine, Prober
+    from timesync.plugin import Engine, EngineCounts, Prober
     from timesync.settings import ProbeSettings, TargetSettings
 
 __all__ = ["Measuring"]
@@ -51,11 +51,18 @@ class Measuring:
         settings: ProbeSettings,
         store: Callable[[Sequence[Record]], object],
         tell: Callable[[Event], object] = lambda event: None,  # noqa: ARG005 - nobody listens
+        found: Callable[[TargetSettings], object] = lambda target: None,  # noqa: ARG005 - nobody asks
+        keep_drafts: Callable[[Sequence[Record]], object] = lambda rows: None,  # noqa: ARG005 - nothing has to survive
     ) -> None:
+        """`found` is told of each clock that a target's polls have found besides, before its first row is stored.
+
+        `keep_drafts` gets the rows of measurements that wait for their reference, which `store` will get again, complete.
+        """
         self.settings = settings
-        self.pipeline = Pipeline(settings)
+        self.pipeline = Pipeline(settings, found)
         self.polls_by_kind: dict[str, int] = {}
         self._store = store
+        self._keep_drafts = keep_drafts
         self._tell = tell
         self._watch = ClockWatch(read_clocks())
         self._engines: dict[str, Engine] = {}
@@ -77,6 +84,10 @@ class Measuring:
     def schedule_lag_s(self) -> float:
         """How late the newest poll began."""
         return self._scheduler.late_s if self._scheduler is not None else 0.0
+
+    def engine_counts(self) -> Mapping[str, EngineCounts]:
+        """What each engine in use has seen, by its kind."""
+        return {kind: engine.counts() for kind, engine in self._engines.items()}
 
     async def start(self) -> None:
         """Open every target and begin to poll.
@@ -203,7 +214,11 @@ class Measuring:
 
     def _take(self, measured: _Measured, outcomes: Sequence[Outcome]) -> None:
         if outcomes:
-            self._store(self.pipeline.outcomes(measured.settings.name, outcomes, time.time_ns()))
+            rows = self.pipeline.outcomes(measured.settings.name, outcomes, time.time_ns())
+            drafts = self.pipeline.take_drafts()
+            if drafts:
+                self._keep_drafts(drafts)
+            self._store(rows)
 
 
 def _clock_event(change: ClockChange) -> Event:

@@ -25,6 +25,7 @@ __all__ = [
     "FieldValue",
     "Missed",
     "Outcome",
+    "PtpFacts",
     "Record",
     "ServerFacts",
     "Severity",
@@ -58,6 +59,50 @@ class ServerFacts:
     reference_id: str | None = None
     reference_time_ns: int | None = None
 
+    @property
+    def upstream_s(self) -> float:
+        """The root distance that it claims: root delay / 2 + root dispersion (RFC 5905 section 11.1)."""
+        return (self.root_delay_s or 0.0) / 2.0 + (self.root_dispersion_s or 0.0)
+
+
+@quick
+@dataclass(frozen=True, slots=True)
+class PtpFacts:
+    """What a PTP master says of itself and its grandmaster (IEEE 1588-2019 clauses 7.6.2, 13.5). What it did not announce is None.
+
+    `timescale` is how its time was read: "ptp" (TAI, UTC by its own currentUtcOffset), "utc" or "tai" (as the operator declared),
+    or "arbitrary" (no UTC can be had from it).
+    """
+
+    port_identity: str
+    domain: int
+    timescale: str
+    two_step: bool | None = None
+    clock_class: int | None = None
+    clock_accuracy: int | None = None
+    clock_accuracy_s: float | None = None
+    offset_scaled_log_variance: int | None = None
+    priority1: int | None = None
+    priority2: int | None = None
+    grandmaster: str | None = None
+    steps_removed: int | None = None
+    time_source: int | None = None
+    utc_offset_s: int | None = None
+    utc_offset_valid: bool | None = None
+    time_traceable: bool | None = None
+    frequency_traceable: bool | None = None
+    leap: int | None = None
+
+    @property
+    def upstream_s(self) -> float:
+        """How far its grandmaster says that it may be from its source: clockAccuracy where it is known."""
+        return self.clock_accuracy_s or 0.0
+
+    @property
+    def precision_s(self) -> float:
+        """PTP timestamps are whole nanoseconds (clause 5.3.3)."""
+        return 1e-9
+
 
 @quick
 @dataclass(frozen=True, slots=True)
@@ -65,7 +110,8 @@ class Exchange:
     """One completed two-way exchange: the four timestamps and how they were taken.
 
     `t1_ns` and `t4_ns` are on the probe's clock, `t2_ns` and `t3_ns` on the target's. `clock_epoch` counts the steps and
-    suspends of the probe's clock: exchanges of different epochs are never compared.
+    suspends of the probe's clock: exchanges of different epochs are never compared. `no_claim` is why nothing can be said of UTC
+    by this exchange, whatever the reference; None, as a rule.
     """
 
     target: str
@@ -78,9 +124,10 @@ class Exchange:
     tx_timestamping: Timestamping
     rx_timestamping: Timestamping
     mode: str
-    facts: ServerFacts
+    facts: ServerFacts | PtpFacts
     clock_epoch: int
     authenticated: bool = False
+    no_claim: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +142,7 @@ class Missed:
     detail: str
     clock_epoch: int
     sent: bool = True
-    facts: ServerFacts | None = None
+    facts: ServerFacts | PtpFacts | None = None
 
 
 @quick
@@ -103,9 +150,9 @@ class Missed:
 class ClockOffset:
     """Target minus probe at `at_ns` (the middle of the exchange on the probe's clock).
 
-    `bound_s` is the sum of its parts: the error of `offset_s` cannot exceed it. `upstream_s` is the root distance that the
-    server claims (root delay / 2 + root dispersion): it matters where the target is a reference.
-    An instrument that measures an offset directly makes this record itself, without an exchange.
+    `bound_s` is the sum of its parts: the error of `offset_s` cannot exceed it. `upstream_s` is what the server
+    claims of itself (NTP: root delay / 2 + root dispersion; PTP: clockAccuracy): it matters where the target is a reference.
+    An instrument that measures an offset directly makes this record itself, without an exchange. `no_claim` is as in `Exchange`.
     """
 
     target: str
@@ -120,6 +167,8 @@ class ClockOffset:
     timestamping: Timestamping
     clock_epoch: int
     exchange: Exchange | None = None
+    facts: ServerFacts | PtpFacts | None = None
+    no_claim: Reason | None = None
 
     @property
     def bound_s(self) -> float:

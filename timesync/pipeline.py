@@ -7,7 +7,7 @@ at the latest (without the better claim that may follow), so that nothing measur
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from timesync.model import ClockOffset, Exchange, Missed, TimeError
@@ -17,7 +17,7 @@ from timesync.reference.differencing import Differencer, LocalReference
 from timesync.uncertainty import clock_offset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from timesync.model import Outcome, Record
     from timesync.settings import ProbeSettings, TargetSettings
@@ -51,10 +51,14 @@ def _order(error: TimeError) -> tuple[int, int]:
 
 @dataclass(slots=True)
 class TargetState:
-    """What is known of a target now, for people and for health checks. Instants are Unix ns."""
+    """What is known of a target now, for people and for health checks. Instants are Unix ns.
+
+    `parent` is the configured target that found this one (a further PTP master on its network); None for a configured one.
+    """
 
     settings: TargetSettings
     reference: str | None
+    parent: str | None = None
     polls: int = 0
     sent: int = 0
     replies: int = 0
@@ -71,14 +75,24 @@ class TargetState:
 
 
 class Pipeline:
-    """One probe's way from outcomes to rows. Give it every outcome; store every row it returns."""
+    """One probe's way from outcomes to rows. Give it every outcome; store every row it returns.
 
-    def __init__(self, settings: ProbeSettings) -> None:
+    An outcome may name another target than the one that was polled: a clock that the poll has found besides. Such a child has the
+    settings of its parent without its tie, and the parent's reference. `found` is told of it before its first row is returned.
+    """
+
+    def __init__(
+        self,
+        settings: ProbeSettings,
+        found: Callable[[TargetSettings], object] = lambda target: None,  # noqa: ARG005 - nobody asks
+    ) -> None:
         self.settings = settings
+        self._found = found
         self.recorder = Recorder(settings.site.name, settings.site.probe, settings.coverage_factor)
         self.states: dict[str, TargetState] = {}
         self._phi = settings.oscillator_ppm * 1e-6
         self._differencers: dict[str, Differencer] = {}
+        self._drafts: list[Record] = []
         self._local: LocalReference | None = None
         self.configure(settings)
 
@@ -111,15 +125,19 @@ class Pipeline:
             state = old.get(target.name)
             if state is None or state.reference != reference:
                 state = TargetState(target, reference)
+            unchanged = state.settings == target
             state.settings = target
             self.states[target.name] = state
+            if unchanged:
+                children = ((name, child) for name, child in old.items() if child.parent == target.name)
+                self.states.update((name, child) for name, child in children if child.reference == reference)
         return rows
 
     def outcomes(self, target: str, outcomes: Iterable[Outcome], now_ns: int) -> Sequence[Record]:
         """The rows that these outcomes of one poll complete: their own, and those that waited for them."""
         rows: list[Record] = []
-        state = self.states[target]
         for outcome in outcomes:
+            state = self.states.get(outcome.target) or self._child(outcome.target, self.states[target])
             state.polls += 1
             if isinstance(outcome, Missed):
                 rows.append(self._missed(state, outcome))
@@ -127,6 +145,19 @@ class Pipeline:
                 offset = clock_offset(outcome, self._phi) if isinstance(outcome, Exchange) else outcome
                 rows.extend(self._measured(state, offset, now_ns))
         return rows
+
+    def _child(self, name: str, parent: TargetState) -> TargetState:
+        settings = replace(parent.settings, name=name, tie=None, reference=parent.reference)
+        state = self.states[name] = TargetState(settings, parent.reference, parent.settings.name)
+        self._found(settings)
+        return state
+
+    def take_drafts(self) -> Sequence[Record]:
+        """The rows of measurements that have begun to wait for their reference since the last call: to be kept on the disk at once,
+        because the row with the claim comes only with the reference.
+        """
+        drafts, self._drafts = self._drafts, []
+        return drafts
 
     def tick(self, now_ns: int) -> Sequence[Record]:
         """Once a second or so: rows of measurements that have waited long enough for their reference."""
@@ -159,6 +190,8 @@ class Pipeline:
 
     def _claims(self, state: TargetState, offset: ClockOffset, now_ns: int) -> Sequence[TimeError]:
         reference = state.reference
+        if offset.no_claim is not None:
+            return [TimeError(offset, reference, None, no_claim=offset.no_claim)]
         if reference == LOCAL and self._local is not None:
             return [self._local.target(offset)]
         differencer = self._differencers.get(reference) if reference is not None else None
@@ -166,7 +199,11 @@ class Pipeline:
             return [TimeError(offset, reference, None, no_claim=Reason.NO_REFERENCE)]
         if reference == state.settings.name:
             return differencer.reference(offset)
-        return differencer.target(offset, now_ns)
+        complete = differencer.target(offset, now_ns)
+        if not any(error.offset is offset for error in complete):
+            waiting = TimeError(offset, reference, differencer.tie.realises, no_claim=Reason.REFERENCE_PENDING)
+            self._drafts.append(self.recorder.time_error(waiting))
+        return complete
 
     def _rows(self, errors: Iterable[TimeError]) -> list[Record]:
         rows = []

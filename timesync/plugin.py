@@ -24,6 +24,7 @@ __all__ = [
     "Demonstration",
     "Engine",
     "EngineContext",
+    "EngineCounts",
     "ProbeKind",
     "Prober",
     "UnknownProbeKindError",
@@ -43,6 +44,14 @@ class EngineContext:
     settings: ProbeSettings
     emit: Callable[[Event], None]
     clock_epoch: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineCounts:
+    """What an engine has seen since it was opened: packets it did not believe, by reason, and what became of timestamps."""
+
+    refused: Mapping[str, int]
+    sockets: Mapping[str, int]
 
 
 class Prober(Protocol):
@@ -73,6 +82,10 @@ class Engine(Protocol):
 
         Raises ConfigError if they cannot be taken; nothing has changed then.
         """
+        ...
+
+    def counts(self) -> EngineCounts:
+        """What has been seen so far; asked about once a second."""
         ...
 
     async def close(self) -> None:

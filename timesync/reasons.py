@@ -45,7 +45,9 @@ class Reason(StrEnum):
     MISSING_MAC = "missing_mac"
     BAD_MAC = "bad_mac"
     CRYPTO_NAK = "crypto_nak"
-    # A PTP master that is heard, and could not be measured.
+    # No PTP master, or one that is heard and could not be measured.
+    NO_MASTER = "no_master"
+    TOO_MANY_MASTERS = "too_many_masters"
     NO_SYNC = "no_sync"
     NO_FOLLOW_UP = "no_follow_up"
     NO_DELAY_RESPONSE = "no_delay_response"
@@ -68,7 +70,9 @@ class Reason(StrEnum):
     # The probe's own clock moved under the measurement.
     CLOCK_STEPPED = "clock_stepped"
     # Measured, but no claim against UTC(k).
+    ARBITRARY_TIMESCALE = "arbitrary_timescale"
     NO_REFERENCE = "no_reference"
+    REFERENCE_PENDING = "reference_pending"
     REFERENCE_STALE = "reference_stale"
     REFERENCE_EXPIRED = "reference_expired"
 
@@ -111,12 +115,18 @@ REASONS: dict[Reason, Meaning] = {
     ),
     Reason.BAD_MAC: Meaning(_S, "the reply's MAC does not verify", "compare the keys; look for forgery"),
     Reason.CRYPTO_NAK: Meaning(_S, "the server rejects our key", "compare key number, type and secret"),
+    Reason.NO_MASTER: Meaning(
+        _S, "no PTP master is heard in the domain", "check domain, transport and interface; see that a master is there"
+    ),
+    Reason.TOO_MANY_MASTERS: Meaning(
+        _N, "more PTP ports are heard than are followed", "look for forged messages; keep networks apart"
+    ),
     Reason.NO_SYNC: Meaning(_S, "the master is heard, but sends no Sync", "look at the master's port state"),
     Reason.NO_FOLLOW_UP: Meaning(
         _N, "two-step Syncs come without their Follow_Up", "look for loss of port 320 traffic"
     ),
     Reason.NO_DELAY_RESPONSE: Meaning(
-        _S, "the master does not answer our Delay_Req", "check delay mechanism and filters"
+        _S, "neither the master nor our peer answers our question", "check delay mechanism and filters"
     ),
     Reason.KISS_RATE: Meaning(_S, "the server asks us to slow down", "raise the interval"),
     Reason.KISS_DENY: Meaning(_S, "the server denies access", "ask its operator for access"),
@@ -141,7 +151,15 @@ REASONS: dict[Reason, Meaning] = {
     Reason.CLOCK_STEPPED: Meaning(
         _P, "the probe's clock was stepped, or its machine slept, during the exchange", "find what sets the clock"
     ),
+    Reason.ARBITRARY_TIMESCALE: Meaning(
+        _S,
+        "the master does not say how its time scale relates to UTC",
+        "let it announce ptpTimescale and currentUtcOffsetValid, or declare it by the option timescale",
+    ),
     Reason.NO_REFERENCE: Meaning(_C, "no reference is configured for this target", "name a reference for it"),
+    Reason.REFERENCE_PENDING: Meaning(
+        _R, "it waited for its reference when the probe ended", "none: the probe was killed"
+    ),
     Reason.REFERENCE_STALE: Meaning(_R, "no fresh measurement of the reference", "see the reference's own losses"),
     Reason.REFERENCE_EXPIRED: Meaning(_R, "the reference's tie to UTC(k) is no longer valid", "renew its calibration"),
 }

@@ -8,9 +8,10 @@ The table `FIELDS` is the schema of the local history, of InfluxDB and of `times
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from typing import TYPE_CHECKING
 
-from timesync.model import ClockOffset, Event, FieldValue, Missed, Record, TimeError
+from timesync.model import ClockOffset, Event, FieldValue, Missed, PtpFacts, Record, ServerFacts, TimeError
 from timesync.uncertainty import expanded_uncertainty_s
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ FIELDS: Mapping[str, Field] = {
     "coverage_factor": Field("float", "", "the coverage factor of time_error_expanded_s"),
     "claim": Field("str", "", '"valid", or the reason why there is no claim against UTC(k)'),
     "realises": Field("str", "", "the UTC(k) that the reference realises"),
-    "bound_path_s": _s("part of the bound: half the round trip to the target"),
+    "bound_path_s": _s("part of the bound: half the round trip to the target (PTP peer delay: the link delay or more)"),
     "bound_timestamping_s": _s("part of the bound: precision of the target's and the probe's clock"),
     "bound_oscillator_s": _s("part of the bound: the probe's oscillator during the exchange"),
     "bound_interpolation_s": _s("part of the bound: the probe's oscillator between measurements of the reference"),
@@ -68,7 +69,9 @@ FIELDS: Mapping[str, Field] = {
     "u_upstream_s": _s("part of u of a reference itself: bound_upstream_s, rectangular"),
     "u_tie_s": _s("part of u: the declared standard uncertainty of the tie"),
     "u_type_a_s": _s("part of u: the scatter of single samples, TDEV at the sampling interval"),
-    "upstream_s": _s("what the target's server claims: root delay / 2 + root dispersion; no part of its own bound"),
+    "upstream_s": _s(
+        "what the target claims: NTP root delay / 2 + root dispersion, PTP clockAccuracy; no part of its own bound"
+    ),
     "t1_ns": Field("int", "ns", "request left the probe (probe's clock, Unix time)"),
     "t2_ns": Field("int", "ns", "request reached the target (target's clock, Unix time)"),
     "t3_ns": Field("int", "ns", "reply left the target (target's clock, Unix time)"),
@@ -78,10 +81,10 @@ FIELDS: Mapping[str, Field] = {
     ),
     "tx_timestamping": Field("str", "", "where t1 was taken"),
     "rx_timestamping": Field("str", "", "where t4 was taken"),
-    "mode": Field("str", "", "basic or interleaved"),
+    "mode": Field("str", "", "NTP: basic or interleaved; PTP: e2e, p2p or unicast"),
     "authenticated": Field("bool", "", "whether the reply verified under a key"),
     "address": Field("str", "", "address and port that were asked"),
-    "leap": Field("int", "", "leap indicator, 0 to 3"),
+    "leap": Field("int", "", "leap indicator, 0 to 3 (PTP: 1 leap61, 2 leap59)"),
     "stratum": Field("int", "", "stratum of the target"),
     "version": Field("int", "", "protocol version of the reply"),
     "poll": Field("int", "", "poll exponent of the reply"),
@@ -90,6 +93,25 @@ FIELDS: Mapping[str, Field] = {
     "root_dispersion_s": _s("root dispersion that the target claims"),
     "reference_id": Field("str", "", "what the target says it follows"),
     "reference_time_ns": Field("int", "ns", "when the target says its clock was last set (Unix time)"),
+    "port_identity": Field("str", "", "PTP: the port that was measured"),
+    "domain": Field("int", "", "PTP: its domain"),
+    "timescale": Field(
+        "str", "", "PTP: how its time was read: ptp (as announced), utc or tai (as declared), arbitrary"
+    ),
+    "two_step": Field("bool", "", "PTP: whether its Sync was followed by a Follow_Up"),
+    "clock_class": Field("int", "", "PTP: clockClass of the grandmaster"),
+    "clock_accuracy": Field("int", "", "PTP: clockAccuracy of the grandmaster, its code"),
+    "clock_accuracy_s": _s("PTP: the same as a limit; absent where the code names none"),
+    "offset_scaled_log_variance": Field("int", "", "PTP: offsetScaledLogVariance of the grandmaster"),
+    "priority1": Field("int", "", "PTP: priority1 of the grandmaster"),
+    "priority2": Field("int", "", "PTP: priority2 of the grandmaster"),
+    "grandmaster": Field("str", "", "PTP: clock identity of the grandmaster"),
+    "steps_removed": Field("int", "", "PTP: communication paths between the grandmaster and the port's clock"),
+    "time_source": Field("int", "", "PTP: timeSource, its code"),
+    "utc_offset_s": Field("int", "s", "PTP: currentUtcOffset, TAI minus UTC"),
+    "utc_offset_valid": Field("bool", "", "PTP: currentUtcOffsetValid"),
+    "time_traceable": Field("bool", "", "PTP: timeTraceable"),
+    "frequency_traceable": Field("bool", "", "PTP: frequencyTraceable"),
     "reason": Field("str", "", "why a poll gave no measurement; absent where it did"),
     "detail": Field("str", "", "the reason's particulars, for a person"),
     "sent": Field("bool", "", "whether a packet was sent for a poll that gave no measurement"),
@@ -105,17 +127,10 @@ def _parts(prefix: str) -> Mapping[str, str]:
 BOUND_FIELDS = _parts("bound_")
 U_FIELDS = _parts("u_")
 
-FACTS = (
-    "leap",
-    "stratum",
-    "version",
-    "poll",
-    "precision_s",
-    "root_delay_s",
-    "root_dispersion_s",
-    "reference_id",
-    "reference_time_ns",
-)
+FACTS: Mapping[type, tuple[str, ...]] = {
+    facts: tuple(each.name for each in dataclass_fields(facts)) for facts in (ServerFacts, PtpFacts)
+}
+"""What a server says of itself: each name is a field of the row."""
 
 
 class Recorder:
@@ -158,11 +173,7 @@ class Recorder:
         }
         if missed.detail:
             fields["detail"] = missed.detail
-        if missed.facts is not None:
-            for name in FACTS:
-                value = getattr(missed.facts, name)
-                if value is not None:
-                    fields[name] = value
+        _add_facts(fields, missed.facts)
         return Record(TIME_ERROR, missed.at_ns, self._tag(missed.target, missed.protocol, reference), fields)
 
     def event(self, event: Event) -> Record:
@@ -206,8 +217,13 @@ class Recorder:
             fields["mode"] = exchange.mode
             fields["authenticated"] = exchange.authenticated
             fields["address"] = exchange.address
-            for name in FACTS:
-                value = getattr(exchange.facts, name)
-                if value is not None:
-                    fields[name] = value
+        _add_facts(fields, offset.facts)
         return fields
+
+
+def _add_facts(fields: dict[str, FieldValue], facts: ServerFacts | PtpFacts | None) -> None:
+    if facts is not None:
+        for name in FACTS[type(facts)]:
+            value = getattr(facts, name)
+            if value is not None:
+                fields[name] = value

@@ -57,7 +57,7 @@ def clock_offset(exchange: Exchange, phi: float = PHI) -> ClockOffset:
 
     offset = ((t2 - t1) + (t3 - t4)) / 2 and delay = (t4 - t1) - (t3 - t2), summed in integers so that no digit is lost; the
     bound is delay / 2 (all of the round trip may lie in one direction), the precision of both clocks, and phi times the
-    duration. A delay below zero shows that the stamps are wrong by as much, and counts the same. `phi` is the largest rate of
+    time between the probe's two stamps, whichever came first (a PTP master's Sync may come before or after the question). A delay below zero shows that the stamps are wrong by as much, and counts the same. `phi` is the largest rate of
     the probe's clock against the target's, s/s.
     """
     t1, t2, t3, t4 = exchange.t1_ns, exchange.t2_ns, exchange.t3_ns, exchange.t4_ns
@@ -73,11 +73,13 @@ def clock_offset(exchange: Exchange, phi: float = PHI) -> ClockOffset:
         delay_s,
         abs(delay_s) / 2.0,
         server_precision_s + PROBE_PRECISION_S[timestamping],
-        phi * (t4 - t1) / 1e9,
-        (facts.root_delay_s or 0.0) / 2.0 + (facts.root_dispersion_s or 0.0),
+        phi * abs(t4 - t1) / 1e9,
+        facts.upstream_s,
         timestamping,
         exchange.clock_epoch,
         exchange,
+        facts,
+        exchange.no_claim,
     )
 
 

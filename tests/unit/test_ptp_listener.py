@@ -9,6 +9,7 @@ import pytest
 
 from timesync.exchange.ntp import Stamp
 from timesync.exchange.ptp import (
+    MASTERS_LIMIT,
     Appeared,
     BestChanged,
     Changed,
@@ -261,6 +262,48 @@ def test_a_sync_that_repeats_or_goes_back_is_refused_and_lost_ones_are_counted()
     master.sequence += 3
     listener.received(*master.sync(T0), 0.0)
     assert listener.masters[master.key].syncs_missed == 3
+
+
+def test_a_master_that_begins_to_count_anew_is_heard_from_its_second_sync() -> None:
+    listener, master = PtpListener(US), Master(sequence=20_000)
+    listener.received(*master.sync(T0), 0.0)
+    master.sequence = 0
+    (first,) = listener.received(*master.sync(T0 + 10**9, one_step=True), 1.0)
+    assert isinstance(first, PtpRefused)
+    assert listener.received(*master.sync(T0 + 2 * 10**9, one_step=True), 2.0) == []
+    assert listener.masters[master.key].last_sync_sequence == 2
+
+
+def test_no_more_masters_are_followed_than_the_memory_is_for() -> None:
+    listener = PtpListener(US)
+    for clock in range(MASTERS_LIMIT):
+        listener.received(Master(clock=clock + 1).announce(), kernel(T0), 0.0)
+    (event,) = listener.received(Master(clock=10**6).announce(), kernel(T0), 0.0)
+    assert isinstance(event, PtpRefused)
+    assert event.reason is Reason.TOO_MANY_MASTERS
+    assert len(listener.masters) == MASTERS_LIMIT
+
+
+def test_what_was_stamped_before_a_step_of_our_clock_is_forgotten() -> None:
+    listener, master = PtpListener(US), Master()
+    listener.received(*master.sync(T0, one_step=True), 0.0)
+    request = listener.ask(0)
+    listener.asked(0, kernel(T0))
+    listener.restart()
+    (late,) = listener.received(master.delay_resp(request, T0), kernel(T0), 0.0)
+    assert isinstance(late, PtpRefused)
+    (result,) = listener.account(0, 0.0)
+    assert isinstance(result, PtpMissed)
+
+
+def test_a_new_master_is_settled_when_it_counts_or_has_had_the_time_to() -> None:
+    listener, master, silent = PtpListener(US), Master(), Master(clock=3)
+    for now_s in (0.0, 1.0):
+        listener.received(master.announce(), kernel(T0), now_s)
+    listener.received(*silent.sync(T0), 1.0)
+    assert listener.masters[master.key].settled(1.0)
+    assert not listener.masters[silent.key].settled(2.0)
+    assert listener.masters[silent.key].settled(8.0)
 
 
 def test_the_better_stamp_of_our_request_counts() -> None:

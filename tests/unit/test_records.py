@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from timesync.model import ClockOffset, Event, Exchange, Missed, ServerFacts, Severity, TimeError, Timestamping
+from timesync.model import (
+    ClockOffset,
+    Event,
+    Exchange,
+    Missed,
+    PtpFacts,
+    ServerFacts,
+    Severity,
+    TimeError,
+    Timestamping,
+)
 from timesync.reasons import Reason
 from timesync.records import CLAIM_VALID, EVENT, FIELDS, TIME_ERROR, Recorder
 from timesync.reference.differencing import Differencer, LocalReference
@@ -27,7 +37,7 @@ TIE = Tie("UTC(TEST)", bound_s=0, u_s=0)
 RECORDER = Recorder("lab", "probe-1", 2)
 
 
-def exchange(target: str = "target", facts: ServerFacts = FACTS, at_ns: int = NOW_NS) -> Exchange:
+def exchange(target: str = "target", facts: ServerFacts | PtpFacts = FACTS, at_ns: int = NOW_NS) -> Exchange:
     return Exchange(
         target, "ntp", "192.0.2.1:123", at_ns, at_ns + 5, at_ns + 7, at_ns + 10_000,
         Timestamping.USER, Timestamping.KERNEL, "interleaved", facts, 4, authenticated=True,
@@ -83,6 +93,13 @@ def test_every_field_of_a_measured_row_is_in_the_table_with_its_type() -> None:
         )
         check(record)
         emitted |= set(record.fields)
+    master = PtpFacts(
+        "001122.fffe.334455-1", 0, "ptp", True, 6, 0x21, 1e-7, 0x4E5D, 128, 128, "001122.fffe.334455", 0, 0x20, 37,
+        True, True, True, 0,
+    )  # fmt: skip
+    record = RECORDER.time_error(TimeError(clock_offset(exchange(facts=master)), None, None))
+    check(record)
+    emitted |= set(record.fields)
     # And nothing is in the table that no row can have.
     assert emitted == set(FIELDS)
 

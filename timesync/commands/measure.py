@@ -1,7 +1,8 @@
-"""`timesync measure HOST...`: measure servers once, for a person or a script.
+"""`timesync measure HOST...`: measure NTP servers and PTP masters once, for a person or a script.
 
-Rule: each target gets one line: its best exchange (the one with the smallest bound), or the reason why there is none. Against
-a reference the line is target minus UTC(k), by the same pipeline as the daemon's. Nothing is stored.
+Rule: each target, and each further PTP master that is heard, gets one line: its best exchange (the one with the smallest bound), or
+the reason why there is none. Against a reference the line is target minus UTC(k), by the same pipeline as the daemon's. Nothing is
+stored.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from timesync.clockwatch import ClockWatch, read_clocks
 from timesync.commands.numbers import count, interval, key_number, seconds
+from timesync.commands.ptp_urls import ptp_target
 from timesync.errors import ConfigError, Problem
 from timesync.model import Missed
 from timesync.pipeline import Pipeline
@@ -31,13 +33,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from timesync.model import Event, FieldValue, Record
-    from timesync.plugin import Prober
+    from timesync.plugin import Engine, Prober
 
 __all__ = ["add_parser", "run"]
 
 FINE, BEYOND, NO_ANSWER = 0, 1, 3
 # In interleaved mode a reply is completed by the next: so many polls more may be needed than exchanges are wanted.
 EXTRA_POLLS = 2
+PTP_TIMEOUT_S = 2.5
 # Targets of one round are asked this far apart, so that replies do not queue behind each other.
 SPACING_S = 0.002
 
@@ -47,6 +50,8 @@ examples:
   timesync measure 192.0.2.1 [2001:db8::1]:123 --count 8 --interval 2
   timesync measure a.example b.example --reference utc.example --realises "UTC(NIM)" --max-offset 100e-6
   timesync measure ntp.example.org --key-file keys --key 7 --json
+  timesync measure ptp://eth0 ptp://eth0?domain=24 ptp+l2://eth1?delay=p2p
+  timesync measure ptp+unicast://192.0.2.7?interface=eth0 --max-offset 1e-6
 
 The sign is target minus reference: + means that the target is ahead.
 Exit status: 0 fine, 1 an offset beyond --max-offset, 2 usage, 3 no usable answer from some target.
@@ -62,7 +67,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("targets", metavar="HOST[:PORT]", nargs="+", help="server to measure; [v6]:port for IPv6")
+    parser.add_argument(
+        "targets",
+        metavar="HOST[:PORT]",
+        nargs="+",
+        help="NTP server, [v6]:port for IPv6; or PTP: ptp://IFACE, ptp+l2://IFACE, ptp+unicast://HOST?interface=IFACE",
+    )
     parser.add_argument(
         "--reference", metavar="HOST[:PORT]", help="server that realises UTC(k): results are against it"
     )
@@ -74,6 +84,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--count", metavar="N", type=count, default=4, help="exchanges with each server (4)")
     parser.add_argument("--interval", metavar="S", type=interval, default=1.0, help="seconds between them (1)")
     parser.add_argument("--timeout", metavar="S", type=interval, default=1.0, help="seconds to wait for a reply (1)")
+    parser.add_argument(
+        "--listen", metavar="S", type=interval, default=5.0, help="seconds to listen for PTP masters first (5)"
+    )
     parser.add_argument("--basic", action="store_true", help="do not offer interleaved mode")
     parser.add_argument("--key-file", metavar="F", type=Path, help="symmetric keys, as chrony and ntpd keep them")
     parser.add_argument("--key", metavar="ID", type=key_number, help="number of the key to use")
@@ -84,10 +97,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 @dataclass(slots=True)
 class _Line:
-    """What is gathered of one target."""
+    """What is gathered of one target. A PTP master that another target's polls found has no prober of its own."""
 
     target: TargetSettings
-    prober: Prober
+    prober: Prober | None
     rows: dict[int, Record] = field(default_factory=dict)
     missed: list[Missed] = field(default_factory=list)
     polls: int = 0
@@ -105,7 +118,8 @@ def run(args: argparse.Namespace) -> int:
         args.usage_error("--key and --key-file go together")
     logging.basicConfig(level=logging.ERROR, format="timesync: %(message)s")
     settings = _settings(args)
-    results = asyncio.run(_measure(settings, args.count, args.interval, show=not args.json and sys.stderr.isatty()))
+    show = not args.json and sys.stderr.isatty()
+    results = asyncio.run(_measure(settings, args.count, args.interval, args.listen, show=show))
     status = _status(results, args.max_offset)
     if args.json:
         print(json.dumps(_document(args, results, status), indent=2))
@@ -116,21 +130,19 @@ def run(args: argparse.Namespace) -> int:
 
 def _settings(args: argparse.Namespace) -> ProbeSettings:
     """The settings of this one measurement. Raises ConfigError for an address that is none."""
-    options: dict[str, Any] = {"mode": "basic"} if args.basic else {}
-    if args.key is not None:
-        options["key"] = args.key
-    common: dict[str, Any] = {"interval_s": args.interval, "timeout_s": args.timeout, "options": options}
+    tie = Tie(args.realises or "the reference", args.reference_bound, args.reference_u)
     targets = []
     if args.reference:
-        tie = Tie(args.realises or "the reference", args.reference_bound, args.reference_u)
-        targets.append(TargetSettings(args.reference, "ntp", _bare(args.reference), tie=tie, **common))
-    for text in dict.fromkeys(args.targets):
-        if text == args.reference:
-            continue
-        targets.append(TargetSettings(text, "ntp", _bare(text), reference=args.reference, **common))
+        targets.append(_target(args, args.reference, tie=tie))
+    others = [text for text in dict.fromkeys(args.targets) if text != args.reference]
+    targets += [_target(args, text, reference=args.reference) for text in others]
     problems: list[Problem] = []
     for target in targets:
-        problems.extend(load_kind(target.kind).check(target, target.name))
+        kind = load_kind(target.kind)
+        problems.extend(kind.check(target, target.name))
+        for name in sorted(target.options.keys() - kind.options.keys()):
+            known = ", ".join(kind.options)
+            problems.append(Problem(f"{target.name}: {name}", "there is no such option", f"Write one of {known}"))
     if problems:
         raise ConfigError("command line", tuple(problems))
     return ProbeSettings(
@@ -143,12 +155,30 @@ def _settings(args: argparse.Namespace) -> ProbeSettings:
     )
 
 
-def _bare(text: str) -> str:
-    return text.removeprefix("ntp://")
+def _target(
+    args: argparse.Namespace, text: str, *, tie: Tie | None = None, reference: str | None = None
+) -> TargetSettings:
+    """A target as it was written. Raises ConfigError for a URL that is none."""
+    if text.startswith("ptp"):
+        found = ptp_target(text)
+        if found is not None:
+            address, options = found
+            # A PTP answer needs a Sync as well, which by default comes once a second.
+            timeout_s = max(args.timeout, PTP_TIMEOUT_S)
+            return TargetSettings(
+                text, "ptp", address, args.interval, timeout_s, tie=tie, reference=reference, options=options
+            )
+    options = {"mode": "basic"} if args.basic else {}
+    if args.key is not None:
+        options["key"] = args.key
+    address = text.removeprefix("ntp://")
+    return TargetSettings(
+        text, "ntp", address, args.interval, args.timeout, tie=tie, reference=reference, options=options
+    )
 
 
-async def _measure(settings: ProbeSettings, count: int, interval_s: float, *, show: bool) -> Sequence[_Line]:
-    """Poll every target `count` times (and a few more where interleaved mode needs it to complete)."""
+async def _engines(settings: ProbeSettings) -> Mapping[str, Engine]:
+    """An engine for each kind of target that there is."""
     watch = ClockWatch(read_clocks())
 
     def epoch() -> int:
@@ -158,13 +188,31 @@ async def _measure(settings: ProbeSettings, count: int, interval_s: float, *, sh
     def ignore(_: Event) -> None:
         """What an event tells (a kiss, a denial) is in the target's own line."""
 
-    engine = load_kind("ntp").open(EngineContext(settings, ignore, epoch))
-    pipeline = Pipeline(settings)
-    lines = {target.name: _Line(target, await engine.open_target(target)) for target in settings.targets}
+    context = EngineContext(settings, ignore, epoch)
+    return {kind: load_kind(kind).open(context) for kind in dict.fromkeys(each.kind for each in settings.targets)}
+
+
+async def _measure(
+    settings: ProbeSettings, count: int, interval_s: float, listen_s: float, *, show: bool
+) -> Sequence[_Line]:
+    """Poll every target `count` times (and a few more where interleaved mode needs it to complete)."""
+    engines = await _engines(settings)
+    lines: dict[str, _Line] = {}
+    for target in settings.targets:
+        lines[target.name] = _Line(target, await engines[target.kind].open_target(target))
+    polled = list(lines.values())
+
+    def found(child: TargetSettings) -> None:
+        """A further PTP master gets a line of its own, and is polled with the target that found it."""
+        lines[child.name] = _Line(child, None)
+
+    pipeline = Pipeline(settings, found)
+    if "ptp" in engines:
+        await asyncio.sleep(listen_s)
     loop = asyncio.get_running_loop()
     begun_s = loop.time()
     for turn in range(count + EXTRA_POLLS):
-        wanting = [line for line in lines.values() if turn < count or line.polls - line.accounted > 0]
+        wanting = [line for line in polled if turn < count or line.polls - line.accounted > 0]
         if not wanting:
             break
         await asyncio.sleep(max(0.0, begun_s + turn * interval_s - loop.time()))
@@ -173,19 +221,25 @@ async def _measure(settings: ProbeSettings, count: int, interval_s: float, *, sh
             print(f"\r{min(turn + 1, count)}/{count} ", end="", file=sys.stderr, flush=True)
     if show:
         print("\r      \r", end="", file=sys.stderr)
-    for line in lines.values():
-        await line.prober.close()
-    await engine.close()
+    for line in polled:
+        if line.prober is not None:
+            await line.prober.close()
+    for engine in engines.values():
+        await engine.close()
     _sort_in(lines, pipeline.flush())
     return list(lines.values())
 
 
 async def _poll(line: _Line, number: int, lines: Mapping[str, _Line], pipeline: Pipeline) -> None:
+    assert line.prober is not None
     await asyncio.sleep(number * SPACING_S)
     outcomes = await line.prober.poll()
     line.polls += 1
-    line.missed.extend(outcome for outcome in outcomes if isinstance(outcome, Missed))
-    _sort_in(lines, pipeline.outcomes(line.target.name, outcomes, time.time_ns()))
+    rows = pipeline.outcomes(line.target.name, outcomes, time.time_ns())
+    for outcome in outcomes:
+        if isinstance(outcome, Missed):
+            lines[outcome.target].missed.append(outcome)
+    _sort_in(lines, rows)
 
 
 def _sort_in(lines: Mapping[str, _Line], rows: Sequence[Record]) -> None:
@@ -243,11 +297,13 @@ def _target_document(line: _Line) -> dict[str, Any]:
     best = _best(line)
     fields: Mapping[str, FieldValue] = best.fields if best is not None else {}
     names = ("offset_s", "bound_s", "delay_s", "timestamping", "mode", "stratum", "reference_id", "address")
+    ptp = ("port_identity", "grandmaster", "clock_class", "timescale")
     claimed = ("time_error_s", "time_error_bound_s", "time_error_u_s", "realises", "claim")
     return {
         "target": line.target.name,
         "is_reference": line.target.tie is not None,
         **{name: fields.get(name) for name in names},
+        **{name: fields[name] for name in ptp if name in fields},
         **{name: fields[name] for name in claimed if name in fields and "realises" in fields},
         "reason": _reason(line, best),
         "detail": line.missed[-1].detail if best is None and line.missed else None,

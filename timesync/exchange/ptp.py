@@ -4,8 +4,8 @@ Rule: a master is a port identity in a domain, and each is followed on its own, 
 Follow_Up (or a one-step Sync), the path from our Delay_Req and the master's Delay_Resp; each is matched by domain, identity and
 sequence number, and what does not match is refused by name. Corrections count in both directions. We never send Announce or Sync.
 
-Sources: IEEE 1588-2019 clauses 11.2 (offset), 11.3 (delay request-response), 9.2.6.12 (announce receipt time-out), 9.3.2.4.4
-(foreign masters), 9.3.4 (data set comparison).
+Sources: IEEE 1588-2019 clauses 11.2 (offset), 11.3 (delay request-response), 11.4 (peer delay), 9.2.6.12
+(announce receipt time-out). What is known of one master is in ptp_master.py.
 
 The exchange is given in the order of the rest of this project: t1 our request leaves, t2 it reaches the master, t3 the
 master's Sync leaves, t4 it reaches us; t2 and t3 on the master's time scale, so that offset = ((t2 - t1) + (t3 - t4)) / 2
@@ -15,10 +15,32 @@ is master minus probe, the opposite of a PTP stack's offsetFromMaster.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from timesync.errors import WireError
+from timesync.exchange.ptp_master import (
+    ANNOUNCE_TIMEOUT_INTERVALS,
+    Answer,
+    Appeared,
+    BestChanged,
+    Changed,
+    Half,
+    MasterKey,
+    MasterState,
+    PtpEvent,
+    PtpMeasured,
+    PtpMissed,
+    PtpPeerMeasured,
+    PtpRefused,
+    Request,
+    SyncPair,
+    Vanished,
+    link_of,
+    peer_result,
+    rank,
+    result,
+)
+from timesync.exchange.ptp_peer import PeerDelay
 from timesync.reasons import Reason
 from timesync.wire.ptp.header import Flag, Header, MessageType, PortIdentity, Timestamp
 from timesync.wire.ptp.message import Announce, Message, Response, Stamped, decode, encode
@@ -29,6 +51,7 @@ if TYPE_CHECKING:
     from timesync.exchange.ntp import Stamp
 
 __all__ = [
+    "MASTERS_LIMIT",
     "Appeared",
     "BestChanged",
     "Changed",
@@ -38,182 +61,20 @@ __all__ = [
     "PtpListener",
     "PtpMeasured",
     "PtpMissed",
+    "PtpPeerMeasured",
     "PtpRefused",
     "Vanished",
     "rank",
 ]
 
-# Clause 9.3.2.4.4: a master counts once it has been heard twice within four of its intervals.
-FOREIGN_MASTER_THRESHOLD = 2
-# Clause 9.2.6.12: announceReceiptTimeout, in intervals; profiles use 2 to 10, the default profile 3.
-ANNOUNCE_TIMEOUT_INTERVALS = 3
 # Syncs and Follow_Ups that wait for their other half, per master.
 HALVES_KEPT = 8
 # A Sync older than this many of its own intervals is no sign of a living master.
 SYNC_TIMEOUT_INTERVALS = 5
-GREATEST_LOG_INTERVAL = 12
-STEPS_REMOVED_LIMIT = 255
-
-
-class MasterKey(NamedTuple):
-    """Who is measured: a port, in a domain of a standard development organisation."""
-
-    domain: int
-    sdo: int
-    port: PortIdentity
-
-
-class _Half(NamedTuple):
-    """One of Sync and Follow_Up, waiting for the other: its instant and correction."""
-
-    at_ns: int
-    correction: int
-    stamp: Stamp | None
-
-
-@dataclass(slots=True)
-class _Request:
-    """A Delay_Req that is open; its stamp may be bettered until the poll is closed."""
-
-    sequence_id: int
-    t1: Stamp | None = None
-
-
-class _Answer(NamedTuple):
-    """A master's Delay_Resp: when the request reached it, corrected."""
-
-    t2_ns: int
-    request: _Request
-    correction: int
-
-
-class SyncPair(NamedTuple):
-    """A complete Sync: when it left by the master (corrected), and when it came."""
-
-    t3_ns: int
-    t4: Stamp
-    sequence_id: int
-    heard_s: float
-    two_step: bool
-    correction: int
-
-
-@dataclass(slots=True)
-class MasterState:
-    """What is known of one master. Times `_s` are the caller's monotonic seconds."""
-
-    key: MasterKey
-    heard_s: float
-    announce: Announce | None = None
-    announce_flags: int = 0
-    announce_interval_s: float = 2.0
-    announced_s: float = float("-inf")
-    announces: int = 0
-    sync_interval_s: float = 1.0
-    sync: SyncPair | None = None
-    syncs: int = 0
-    syncs_missed: int = 0
-    response: _Answer | None = None
-    last_sync_sequence: int | None = None
-    halves: dict[int, _Half] = field(default_factory=dict)
-    follow_ups: dict[int, _Half] = field(default_factory=dict)
-
-    @property
-    def qualified(self) -> bool:
-        """Whether the best-master algorithm would look at it (clause 9.3.2.5)."""
-        announce = self.announce
-        return (
-            announce is not None
-            and self.announces >= FOREIGN_MASTER_THRESHOLD
-            and announce.steps_removed < STEPS_REMOVED_LIMIT
-            and not self.announce_flags & Flag.ALTERNATE_MASTER
-        )
-
-
-class PtpMeasured(NamedTuple):
-    """One master, measured: t2 and t3 on its own time scale, corrections applied."""
-
-    key: MasterKey
-    t1: Stamp
-    t2_ns: int
-    t3_ns: int
-    t4: Stamp
-    announce: Announce | None
-    announce_flags: int
-    two_step: bool
-    sync_correction: int
-    delay_correction: int
-
-
-class PtpMissed(NamedTuple):
-    """A master that is there, and was not measured by this poll."""
-
-    key: MasterKey
-    reason: Reason
-    detail: str
-
-
-class PtpRefused(NamedTuple):
-    """A message that was not used."""
-
-    reason: Reason
-    detail: str
-
-
-class Appeared(NamedTuple):
-    """A master that was not known, or is back."""
-
-    key: MasterKey
-
-
-class Vanished(NamedTuple):
-    """A master that has not been heard for too long."""
-
-    key: MasterKey
-    silent_s: float
-
-
-class Changed(NamedTuple):
-    """Something a master announces has changed: which field, from what, to what."""
-
-    key: MasterKey
-    what: str
-    old: int
-    new: int
-
-
-class BestChanged(NamedTuple):
-    """The master that the best-master algorithm would choose in a domain is another one."""
-
-    domain: int
-    sdo: int
-    old: MasterKey | None
-    new: MasterKey | None
-
-
-PtpEvent = PtpRefused | Appeared | Vanished | Changed | BestChanged
-
 WATCHED = ("grandmaster", "clock_class", "clock_accuracy", "steps_removed", "current_utc_offset_s", "time_source")
-
-
-def rank(state: MasterState) -> tuple[int, ...]:
-    """The order of the data set comparison (clause 9.3.4, figure 34, then 35): the smallest is best.
-
-    For an observer without a port of its own the topology's last comparison is by the sender's identity.
-    """
-    announce = state.announce
-    assert announce is not None
-    return (
-        announce.priority1,
-        announce.clock_class,
-        announce.clock_accuracy,
-        announce.offset_scaled_log_variance,
-        announce.priority2,
-        announce.grandmaster,
-        announce.steps_removed,
-        state.key.port.clock,
-        state.key.port.port,
-    )
+GREATEST_LOG_INTERVAL = 12
+# Masters followed at once: forged identities must not fill the memory.
+MASTERS_LIMIT = 512
 
 
 def _interval_s(log_interval: int, otherwise_s: float) -> float:
@@ -225,29 +86,33 @@ class PtpListener:
     """One port of ours on one segment, in all domains.
 
     Give it every PTP message by `received`. For a poll: `ask` gives the Delay_Req to send, `asked` says when it left, and `account`
-    closes the poll with one result for each master of the domain. `tick` notices who has gone.
+    closes the poll with one result for each master of the domain. `tick` notices who has gone. Where the path is measured by peer
+    delay it is `peer.ask`, `peer.asked` and `account_peer`.
     """
 
     def __init__(self, identity: PortIdentity) -> None:
         self.identity = identity
         self.masters: dict[MasterKey, MasterState] = {}
+        self.peer = PeerDelay(identity)
         self.refused: Counter[Reason] = Counter()
         self._best: dict[tuple[int, int], MasterKey | None] = {}
-        self._requests: dict[tuple[int, int], _Request] = {}
+        self._requests: dict[tuple[int, int], Request] = {}
         self._sequence = 0
         self._handlers: Mapping[int, Callable[[Header, Any, Stamp, float], Sequence[PtpEvent]]] = {
             MessageType.ANNOUNCE: self._announced,
             MessageType.SYNC: self._synced,
             MessageType.FOLLOW_UP: self._followed_up,
             MessageType.DELAY_RESP: self._responded,
+            MessageType.PDELAY_RESP: self._peer_responded,
+            MessageType.PDELAY_RESP_FOLLOW_UP: self._peer_followed_up,
         }
 
     # Asking
 
-    def ask(self, domain: int, sdo: int = 0) -> bytes:
+    def ask(self, domain: int, sdo: int = 0, flags: int = 0) -> bytes:
         """A Delay_Req to every master of the domain; an older question of that domain is forgotten."""
         self._sequence = (self._sequence + 1) & 0xFFFF
-        self._requests[domain, sdo] = _Request(self._sequence)
+        self._requests[domain, sdo] = Request(self._sequence)
         for key, state in self.masters.items():
             if (key.domain, key.sdo) == (domain, sdo):
                 state.response = None
@@ -256,6 +121,7 @@ class PtpListener:
             self.identity,
             self._sequence,
             domain,
+            flags,
             control=1,
             log_interval=0x7F,
             major_sdo_id=sdo >> 8,
@@ -280,10 +146,35 @@ class PtpListener:
         results: list[PtpMeasured | PtpMissed] = []
         for key, state in self.masters.items():
             if (key.domain, key.sdo) == (domain, sdo):
-                results.append(_result(state, now_s))
+                results.append(result(state, now_s))
                 state.sync = None
                 state.response = None
         return results
+
+    def answered_peer(self, domain: int, sdo: int = 0) -> bool:
+        """Whether every master of the domain that is heard has a fresh Sync, and the delay of its link is known."""
+        links = self.peer.links()
+        states = [state for key, state in self.masters.items() if (key.domain, key.sdo) == (domain, sdo)]
+        return bool(states) and all(state.sync is not None and link_of(state.key, links) for state in states)
+
+    def account_peer(self, domain: int, now_s: float, sdo: int = 0) -> Sequence[PtpPeerMeasured | PtpMissed]:
+        """As `account`, by the delay of our link."""
+        links = self.peer.links()
+        self.peer.close()
+        results: list[PtpPeerMeasured | PtpMissed] = []
+        for key, state in self.masters.items():
+            if (key.domain, key.sdo) == (domain, sdo):
+                results.append(peer_result(state, links, now_s))
+                state.sync = None
+        return results
+
+    def restart(self) -> None:
+        """The probe's clock was stepped: what was stamped before is of no use."""
+        self._requests.clear()
+        self.peer.close()
+        for state in self.masters.values():
+            state.sync = state.response = None
+            state.halves.clear()
 
     # Hearing
 
@@ -322,12 +213,16 @@ class PtpListener:
         self.refused[reason] += 1
         return PtpRefused(reason, detail)
 
-    def _master(self, header: Header, now_s: float, events: list[PtpEvent]) -> MasterState:
+    def _master(self, header: Header, now_s: float, events: list[PtpEvent]) -> MasterState | None:
+        """The sender's state; None if so many are followed already that no other can be."""
         sdo = header.major_sdo_id << 8 | header.minor_sdo_id
         key = MasterKey(header.domain, sdo, header.source)
         state = self.masters.get(key)
         if state is None:
-            state = self.masters[key] = MasterState(key, now_s)
+            if len(self.masters) >= MASTERS_LIMIT:
+                events.append(self._refuse(Reason.TOO_MANY_MASTERS, f"{header.source} is not followed"))
+                return None
+            state = self.masters[key] = MasterState(key, now_s, now_s)
             events.append(Appeared(key))
         state.heard_s = now_s
         return state
@@ -335,6 +230,8 @@ class PtpListener:
     def _announced(self, header: Header, announce: Announce, _: Stamp, now_s: float) -> Sequence[PtpEvent]:
         events: list[PtpEvent] = []
         state = self._master(header, now_s, events)
+        if state is None:
+            return events
         old = state.announce
         if old is not None:
             for name in WATCHED:
@@ -365,23 +262,34 @@ class PtpListener:
     def _synced(self, header: Header, sync: Stamped, stamp: Stamp, now_s: float) -> Sequence[PtpEvent]:
         events: list[PtpEvent] = []
         state = self._master(header, now_s, events)
+        if state is None:
+            return events
         sequence = header.sequence_id
         last = state.last_sync_sequence
         if last is not None:
             step = (sequence - last) & 0xFFFF
             if step == 0 or step >= 0x8000:
-                events.append(self._refuse(Reason.DUPLICATE, f"Sync {sequence} after {last} from {header.source}"))
-                return events
-            state.syncs_missed += step - 1
-        state.last_sync_sequence = sequence
+                # One that goes back is refused; two that follow each other are a master that has begun to count anew.
+                before, state.refused_sync_sequence = state.refused_sync_sequence, sequence
+                if step == 0 or before is None or sequence != (before + 1) & 0xFFFF:
+                    events.append(self._refuse(Reason.DUPLICATE, f"Sync {sequence} after {last} from {header.source}"))
+                    return events
+                state.halves.clear()
+                state.follow_ups.clear()
+            else:
+                state.syncs_missed += step - 1
+        state.last_sync_sequence, state.refused_sync_sequence = sequence, None
         state.syncs += 1
         state.sync_interval_s = _interval_s(header.log_interval, state.sync_interval_s)
         if not header.has(Flag.TWO_STEP):
+            if not sync.timestamp.is_valid:
+                events.append(self._refuse(Reason.MALFORMED, f"a Sync of {header.source} has 1e9 ns or more"))
+                return events
             state.sync = _pair(sync.timestamp, header.correction, stamp, sequence, now_s, two_step=False)
             return events
         waiting = state.follow_ups.pop(sequence, None)
         if waiting is None:
-            _keep(state.halves, sequence, _Half(0, header.correction, stamp))
+            _keep(state.halves, sequence, Half(0, header.correction, stamp))
         else:
             state.sync = SyncPair(
                 waiting.at_ns + _correction_ns(header.correction + waiting.correction),
@@ -396,13 +304,15 @@ class PtpListener:
     def _followed_up(self, header: Header, follow_up: Stamped, _: Stamp, now_s: float) -> Sequence[PtpEvent]:
         events: list[PtpEvent] = []
         state = self._master(header, now_s, events)
+        if state is None:
+            return events
         if not follow_up.timestamp.is_valid:
             events.append(self._refuse(Reason.MALFORMED, f"a Follow_Up of {header.source} has 1e9 ns or more"))
             return events
         waiting = state.halves.pop(header.sequence_id, None)
         if waiting is None:
             # The Follow_Up came first (another socket), or its Sync was lost.
-            _keep(state.follow_ups, header.sequence_id, _Half(follow_up.timestamp.at_ns, header.correction, None))
+            _keep(state.follow_ups, header.sequence_id, Half(follow_up.timestamp.at_ns, header.correction, None))
         elif waiting.stamp is not None:
             correction = waiting.correction + header.correction
             state.sync = _pair(follow_up.timestamp, correction, waiting.stamp, header.sequence_id, now_s, two_step=True)
@@ -423,8 +333,16 @@ class PtpListener:
         if not response.timestamp.is_valid:
             return [self._refuse(Reason.MALFORMED, f"a Delay_Resp of {header.source} has 1e9 ns or more")]
         t2_ns = response.timestamp.at_ns - _correction_ns(header.correction)
-        state.response = _Answer(t2_ns, request, header.correction)
+        state.response = Answer(t2_ns, request, header.correction)
         return ()
+
+    def _peer_responded(self, header: Header, response: Response, stamp: Stamp, _: float) -> Sequence[PtpEvent]:
+        refusal = self.peer.responded(header, response, stamp)
+        return [self._refuse(*refusal)] if refusal is not None else ()
+
+    def _peer_followed_up(self, header: Header, response: Response, _: Stamp, __: float) -> Sequence[PtpEvent]:
+        refusal = self.peer.followed_up(header, response)
+        return [self._refuse(*refusal)] if refusal is not None else ()
 
 
 def _correction_ns(correction: int) -> int:
@@ -438,35 +356,7 @@ def _pair(
     return SyncPair(timestamp.at_ns + _correction_ns(correction), stamp, sequence_id, now_s, two_step, correction)
 
 
-def _keep(halves: dict[int, _Half], sequence_id: int, half: _Half) -> None:
+def _keep(halves: dict[int, Half], sequence_id: int, half: Half) -> None:
     halves[sequence_id] = half
     if len(halves) > HALVES_KEPT:
         del halves[next(iter(halves))]
-
-
-def _result(state: MasterState, now_s: float) -> PtpMeasured | PtpMissed:
-    """What this poll learned of one master."""
-    sync, response = state.sync, state.response
-    if sync is None:
-        halves = len(state.halves)
-        reason = Reason.NO_FOLLOW_UP if halves else Reason.NO_SYNC
-        return PtpMissed(state.key, reason, f"{state.syncs} Sync heard in all, {halves} without Follow_Up")
-    if response is None or response.request.t1 is None:
-        return PtpMissed(state.key, Reason.NO_DELAY_RESPONSE, f"the last Sync is {now_s - sync.heard_s:.1f} s old")
-    return PtpMeasured(
-        state.key,
-        response.request.t1,
-        response.t2_ns,
-        sync.t3_ns,
-        sync.t4,
-        state.announce,
-        state.announce_flags,
-        sync.two_step,
-        sync.correction,
-        response.correction,
-    )
-
-
-def qualified_masters(masters: Mapping[MasterKey, MasterState]) -> Sequence[MasterState]:
-    """The masters that the best-master algorithm would look at, best first."""
-    return sorted((state for state in masters.values() if state.qualified), key=rank)

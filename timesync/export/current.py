@@ -9,13 +9,14 @@ Pure: no clock, no I/O.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from timesync.model import Event, Record
+    from timesync.plugin import EngineCounts
     from timesync.reasons import Reason
     from timesync.store.status import SpoolStatus
 
@@ -30,7 +31,7 @@ GRACE_S = 4.0
 STABILITY_LIFE = 2.0
 """How many times the time from one stability result to the next a result is shown."""
 
-ANSWERS = ("leap", "stratum", "root_delay_s", "root_dispersion_s")
+ANSWERS = ("leap", "stratum", "root_delay_s", "root_dispersion_s", "port_identity")
 """Fields of what a server says of itself; a refused answer has them too."""
 
 
@@ -130,6 +131,7 @@ class ProbeView:
     clock_steps: int = 0
     clock_suspends: int = 0
     unknown_target: int = 0
+    engines: Mapping[str, EngineCounts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,7 @@ class Current:
         self._clock_steps = 0
         self._clock_suspends = 0
         self._unknown_target = 0
+        self._engines: Mapping[str, EngineCounts] = {}
         self._events: dict[tuple[str, str], int] = {}
 
     def add_target(self, name: str, *, protocol: str, interval_s: float) -> None:
@@ -215,6 +218,10 @@ class Current:
         """Show how late the event loop woke up."""
         self._loop_lag_s = seconds
 
+    def set_engine_counts(self, counts: Mapping[str, EngineCounts]) -> None:
+        """Show what the engines have seen, by kind."""
+        self._engines = counts
+
     def set_schedule_lag(self, seconds: float) -> None:
         """Show how late the newest poll began."""
         self._schedule_lag_s = seconds
@@ -251,5 +258,6 @@ class Current:
             clock_steps=self._clock_steps,
             clock_suspends=self._clock_suspends,
             unknown_target=self._unknown_target,
+            engines=self._engines,
         )
         return Snapshot(self._labels, views, probe, self._events.copy())

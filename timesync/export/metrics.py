@@ -74,9 +74,9 @@ def _polled(name: str, help_text: str, *own_labels: str) -> Metric:
     return Metric(name, Kind.GAUGE, Subject.TARGET, Life.POLL, help_text, own_labels)
 
 
-def _answered(name: str, help_text: str) -> Metric:
+def _answered(name: str, help_text: str, *own_labels: str) -> Metric:
     """A gauge of what a server says of itself, in an answer that may have been refused."""
-    return Metric(name, Kind.GAUGE, Subject.TARGET, Life.ANSWER, help_text)
+    return Metric(name, Kind.GAUGE, Subject.TARGET, Life.ANSWER, help_text, own_labels)
 
 
 def _target_kept(kind: Kind, name: str, help_text: str, *own_labels: str) -> Metric:
@@ -137,7 +137,11 @@ _TABLE: tuple[Metric, ...] = (
         "timestamping",
     ),
     _target("timesync_authenticated", "1 if the newest reply verified under a key, 0 if it was not authenticated."),
-    _target("timesync_mode_info", "Mode of the newest exchange, for NTP basic or interleaved; always 1.", "mode"),
+    _target(
+        "timesync_mode_info",
+        "Mode of the newest exchange: NTP basic or interleaved, PTP e2e, p2p or unicast; always 1.",
+        "mode",
+    ),
     _target(
         "timesync_reference_info",
         "The reference that the target is compared with, and the UTC(k) it realises; always 1.",
@@ -152,6 +156,29 @@ _TABLE: tuple[Metric, ...] = (
     _answered("timesync_stratum", "Stratum that the server claims; 16 and above: not synchronised."),
     _answered(
         "timesync_leap", "Leap indicator that the server sends: 0 none, 1 insert, 2 delete a second, 3 unsynchronised."
+    ),
+    # The same for a PTP master, from its Announce.
+    _answered("timesync_ptp_clock_class", "clockClass of the grandmaster: 6 locked, 7 holdover, 248 default."),
+    _answered("timesync_ptp_clock_accuracy", "clockAccuracy of the grandmaster, its code."),
+    _answered(
+        "timesync_ptp_clock_accuracy_seconds",
+        "clockAccuracy of the grandmaster as a limit; absent where it names none.",
+    ),
+    _answered("timesync_ptp_offset_scaled_log_variance", "offsetScaledLogVariance of the grandmaster."),
+    _answered("timesync_ptp_priority1", "priority1 of the grandmaster."),
+    _answered("timesync_ptp_priority2", "priority2 of the grandmaster."),
+    _answered("timesync_ptp_steps_removed", "Communication paths between the grandmaster and the measured clock."),
+    _answered("timesync_ptp_utc_offset_seconds", "currentUtcOffset: TAI minus UTC, as announced."),
+    _answered("timesync_ptp_utc_offset_valid", "currentUtcOffsetValid: 1 if the announced offset may be used."),
+    _answered("timesync_ptp_time_traceable", "timeTraceable: 1 if the time is traceable to a primary reference."),
+    _answered("timesync_ptp_frequency_traceable", "frequencyTraceable: 1 if the frequency is."),
+    _answered(
+        "timesync_ptp_master_info",
+        "The port that is measured, its grandmaster, domain, and how its time scale is read; always 1.",
+        "port_identity",
+        "grandmaster",
+        "domain",
+        "timescale",
     ),
     # How far to trust it.
     _polled(
@@ -197,6 +224,17 @@ _TABLE: tuple[Metric, ...] = (
     _probe(_G, "timesync_event_loop_lag_seconds", "How late the event loop woke up, newest check."),
     _probe(_G, "timesync_schedule_lag_seconds", "How late the newest poll began."),
     _probe(_C, "timesync_events_total", "Events, by kind and severity.", "kind", "severity"),
+    _probe(
+        _C, "timesync_packets_refused_total", "Packets that were not believed, whenever they came.", "engine", "reason"
+    ),
+    _probe(
+        _C,
+        "timesync_stamps_total",
+        "Timestamps of packets: given by the kernel or the card (tx_stamps), not matched to a packet (stray_tx_stamps), "
+        "missing on arrival (untimed_receives); and network errors about packets of the past (stray_errors).",
+        "engine",
+        "what",
+    ),
     # What is kept until it is delivered.
     _probe(_G, "timesync_spool_bytes", "Size of the spool on disk."),
     _probe(_G, "timesync_spool_limit_bytes", "Configured size limit of the spool."),

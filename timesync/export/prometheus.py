@@ -214,6 +214,7 @@ class Exposition:
         self.observe_event = self._current.observe_event
         self.set_spool = self._current.set_spool
         self.set_loop_lag = self._current.set_loop_lag
+        self.set_engine_counts = self._current.set_engine_counts
         self.set_schedule_lag = self._current.set_schedule_lag
         self.set_clock_changes = self._current.set_clock_changes
 

@@ -40,8 +40,22 @@ ANSWERED: Mapping[str, str] = {
     "root_dispersion_s": "timesync_root_dispersion_seconds",
     "stratum": "timesync_stratum",
     "leap": "timesync_leap",
+    "clock_class": "timesync_ptp_clock_class",
+    "clock_accuracy": "timesync_ptp_clock_accuracy",
+    "clock_accuracy_s": "timesync_ptp_clock_accuracy_seconds",
+    "offset_scaled_log_variance": "timesync_ptp_offset_scaled_log_variance",
+    "priority1": "timesync_ptp_priority1",
+    "priority2": "timesync_ptp_priority2",
+    "steps_removed": "timesync_ptp_steps_removed",
+    "utc_offset_s": "timesync_ptp_utc_offset_seconds",
+    "utc_offset_valid": "timesync_ptp_utc_offset_valid",
+    "time_traceable": "timesync_ptp_time_traceable",
+    "frequency_traceable": "timesync_ptp_frequency_traceable",
 }
 """Record field -> metric, for what a server says of itself, also in an answer that was refused."""
+
+PTP_MASTER = ("port_identity", "grandmaster", "domain", "timescale")
+"""Record fields that become labels of timesync_ptp_master_info."""
 
 _REGISTER_BITS = 8
 
@@ -71,6 +85,10 @@ def _target_samples(view: TargetView) -> Iterator[Sample]:
         yield from _measurement_samples(view.measured, labels)
     if view.answered is not None:
         yield from _fields(view.answered.fields, ANSWERED, labels)
+        if "port_identity" in view.answered.fields:
+            fields = view.answered.fields
+            known = {name: str(fields[name]) for name in PTP_MASTER if name in fields}
+            yield Sample("timesync_ptp_master_info", {**labels, **known}, 1)
     if view.latest is not None:
         yield from _trust_samples(view, view.latest)
     if view.counts is not None:
@@ -161,6 +179,11 @@ def _probe_samples(probe: ProbeView, labels: Mapping[str, str]) -> Iterator[Samp
         "timesync_spool_limit_bytes": probe.spool_limit_bytes,
     }
     yield from _known(values, labels)
+    for kind, counts in probe.engines.items():
+        for reason, count in counts.refused.items():
+            yield Sample("timesync_packets_refused_total", {**labels, "engine": kind, "reason": reason}, count)
+        for what, count in counts.sockets.items():
+            yield Sample("timesync_stamps_total", {**labels, "engine": kind, "what": what}, count)
     if probe.spool is not None:
         yield from _spool_samples(probe.spool, labels)
 

@@ -1,0 +1,435 @@
+"""Measuring the PTP masters of one domain on one segment: the best as the target itself, every other as its child.
+
+Rule: a poll is one question to all masters; each that is heard gets one account of itself, measured or missed with its reason, and
+so does the target where there is none. What the probe hears is never taken for time before it is on the probe's present clock. A
+master is named by its port identity; the target is whichever the best-master algorithm would choose now.
+The protocol is in timesync/exchange/ptp.py; here are only sending, waiting and naming.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from probes.names import HostName, NotResolved
+from probes.ptp_segment import TRANSPORTS, Place, PtpSegment
+from probes.sockets import icmp_reason
+from timesync.exchange.ptp import (
+    Appeared,
+    BestChanged,
+    Changed,
+    MasterKey,
+    PtpEvent,
+    PtpListener,
+    PtpMeasured,
+    PtpMissed,
+    PtpPeerMeasured,
+    PtpRefused,
+    Vanished,
+)
+from timesync.exchange.ptp_facts import Reading, facts_of, reading_of
+from timesync.exchange.ptp_unicast import UnicastNegotiation
+from timesync.model import ClockOffset, Event, Exchange, Missed, Outcome, Severity, Timestamping
+from timesync.reasons import Reason
+from timesync.uncertainty import PROBE_PRECISION_S, worse_timestamping
+from timesync.wire.ptp.header import Flag
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Sequence
+
+    from timesync.exchange.ntp import Stamp
+    from timesync.model import PtpFacts
+    from timesync.plugin import EngineContext
+    from timesync.settings import TargetSettings
+    from timesync.timescale import LeapTable
+    from timesync.wire.ptp.message import Announce
+
+__all__ = ["PROTOCOL", "PtpProber", "Shared"]
+
+PROTOCOL = "ptp"
+TICK_S = 1.0
+# How long a complete poll waits for the hardware stamp of its question.
+HARDWARE_STAMP_WAIT_S = 0.005
+RESOLVER_PATIENCE_S = 5.0
+# Masters of one target that get a name of their own: more are forged, or a mistake.
+CHILDREN_LIMIT = 256
+# What is a change for the worse, or of the clock itself, and not only of the route to it.
+GRAVE = {"grandmaster", "clock_class", "clock_accuracy", "flags", "current_utc_offset_s"}
+IDENTITIES = {"grandmaster"}
+
+
+class Shared:
+    """What all probers of a process share: the segments by place, and the leap-second table."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: EngineContext,
+        leaps: LeapTable,
+        refused: Counter[Reason],
+        open_segment: Callable[[Place, bool], PtpSegment],
+    ) -> None:
+        self.loop = loop
+        self.context = context
+        self.leaps = leaps
+        self.refused = refused
+        self._open = open_segment
+        self._segments: dict[Place, PtpSegment] = {}
+
+    def segment(self, place: Place, *, configure: bool) -> PtpSegment:
+        """The segment at a place, opened if it is not. Raises OSError."""
+        segment = self._segments.get(place)
+        if segment is None or not segment.alive:
+            segment = self._segments[place] = self._open(place, configure)
+        return segment
+
+    def leave(self, segment: PtpSegment) -> None:
+        """Close a segment that nobody uses any more."""
+        if not segment.in_use:
+            segment.close()
+            if self._segments.get(segment.place) is segment:
+                del self._segments[segment.place]
+
+
+class PtpProber:
+    """One target."""
+
+    def __init__(self, shared: Shared, target: TargetSettings) -> None:
+        options: dict[str, Any] = dict(target.options)
+        transport = options.get("transport", "udp4")
+        self._shared = shared
+        self._target = target
+        self._place = Place(target.address, transport, options.get("event_port", 319), options.get("general_port", 320))
+        self._configure = options.get("configure_interface", False)
+        self._declared = options.get("timescale", "announced")
+        self._by_peer = options.get("delay", "e2e") == "p2p"
+        self.domain: int = options.get("domain", 0)
+        self.unicast: str | None = None
+        self._name: HostName | None = None
+        if "unicast" in options:
+            family = TRANSPORTS[transport].family
+            self._name = HostName(shared.loop, options["unicast"], self._place.event_port, family)
+        self._segment: PtpSegment | None = None
+        self._listener: PtpListener | None = None
+        self._negotiation: UnicastNegotiation | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._epoch = shared.context.clock_epoch()
+        self._done: asyncio.Future[None] | None = None
+        self._sent: int | None = None
+        self._sent_kind = Timestamping.USER
+        self._trouble: tuple[int, str] | None = None
+        self._children: set[str] = set()
+        self._disagreed: dict[MasterKey, int] = {}
+
+    async def begin(self) -> None:
+        """Begin to listen, so that the masters are known when the first poll comes; a trouble is told by the polls."""
+        await self._ready(patience_s=0.0)
+
+    async def poll(self) -> Sequence[Outcome]:
+        """Ask once; one outcome for each master, the target's own first."""
+        began_ns = time.time_ns()
+        trouble = await self._ready(RESOLVER_PATIENCE_S)
+        if trouble is not None:
+            return [self._missed(self._target.name, *trouble, began_ns, sent=False)]
+        segment, listener = self._segment, self._listener
+        assert segment is not None
+        assert listener is not None
+        epoch = self._shared.context.clock_epoch()
+        if epoch != self._epoch:
+            self._epoch = epoch
+            listener.restart()
+        self._done, self._trouble = self._shared.loop.create_future(), None
+        try:
+            self._ask(segment, listener)
+        except OSError as error:
+            detail = f"{error.strerror or error} (sending on {self._place.interface})"
+            return [self._missed(self._target.name, icmp_reason(error.errno or 0), detail, began_ns, sent=False)]
+        self._look()
+        timer = self._shared.loop.call_later(self._target.timeout_s, self._finish)
+        try:
+            await self._done
+        finally:
+            timer.cancel()
+            self._done = None
+        if segment.phc_to_system is not None and self._sent_kind is not Timestamping.HARDWARE:
+            await asyncio.sleep(HARDWARE_STAMP_WAIT_S)
+        return self._account(listener, began_ns)
+
+    async def close(self) -> Sequence[Outcome]:
+        """Give back what was granted, and listen no more."""
+        self._finish()
+        if self._name is not None:
+            self._name.close()
+        self._leave()
+        return ()
+
+    # Being there
+
+    async def _ready(self, patience_s: float) -> tuple[Reason, str] | None:
+        """See that the segment is open and a unicast master's address known. Why not, or None."""
+        if self._name is not None and self.unicast is None:
+            self._name.ask(self._shared.loop.time())
+            await self._name.wait(patience_s)
+            found = self._name.take()
+            if found is None or isinstance(found, NotResolved):
+                return Reason.NAME_NOT_RESOLVED, found or "the resolver has not answered yet"
+            self.unicast = found[0][0]
+        if self._segment is not None and not self._segment.alive:
+            self._leave()
+        if self._segment is None:
+            try:
+                self._segment = self._shared.segment(self._place, configure=self._configure)
+            except OSError as error:
+                what = f"{self._place.interface}, {self._place.transport}: {error.strerror or error}"
+                if isinstance(error, PermissionError):
+                    what += "; it needs the capability CAP_NET_BIND_SERVICE, and for l2 CAP_NET_RAW"
+                return Reason.SEND_FAILED, what
+            self._listener = PtpListener(self._segment.subscribe(self))
+            if self.unicast is not None:
+                self._negotiation = UnicastNegotiation(self._listener.identity, self.domain)
+            self._tick()
+        return None
+
+    def _leave(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        segment, self._segment, self._listener = self._segment, None, None
+        if segment is None:
+            return
+        if self._negotiation is not None:
+            self._say(segment, self._negotiation.close(self._shared.loop.time()))
+        segment.unsubscribe(self)
+        self._shared.leave(segment)
+
+    def _tick(self) -> None:
+        """Once a second: who has gone, and what is to be asked for again."""
+        segment, listener = self._segment, self._listener
+        if segment is None or listener is None:
+            return
+        now_s = self._shared.loop.time()
+        if self._negotiation is not None:
+            self._say(segment, self._negotiation.due(now_s))
+        for event in listener.tick(now_s):
+            self._tell(event)
+        self._timer = self._shared.loop.call_later(TICK_S, self._tick)
+
+    def _say(self, segment: PtpSegment, messages: Sequence[bytes]) -> None:
+        for message in messages:
+            try:
+                segment.send_general(message, self)
+            except OSError as error:
+                self.failed(error.errno or 0, error.strerror or str(error))
+
+    # Hearing, as `Subscriber`
+
+    def heard(self, data: bytes, stamp: Stamp) -> None:
+        """See `Subscriber`."""
+        listener = self._listener
+        if listener is None:
+            return
+        now_s = self._shared.loop.time()
+        if self._negotiation is not None and self._segment is not None:
+            self._say(self._segment, self._negotiation.received(data, now_s))
+        for event in listener.received(data, stamp, now_s):
+            self._tell(event)
+        self._look()
+
+    def transmitted(self, number: int, stamp: Stamp) -> None:
+        """See `Subscriber`."""
+        if number == self._sent and self._listener is not None:
+            self._sent_kind = stamp.kind
+            if self._by_peer:
+                self._listener.peer.asked(stamp)
+            else:
+                self._listener.asked(self.domain, stamp)
+
+    def failed(self, number: int, text: str) -> None:
+        """See `Subscriber`."""
+        self._trouble = (number, text)
+        if self.unicast is not None:
+            self._finish()
+
+    # One poll
+
+    def _ask(self, segment: PtpSegment, listener: PtpListener) -> None:
+        self._sent, self._sent_kind = None, Timestamping.USER
+        if self._by_peer:
+            data = listener.peer.ask(self.domain)
+        else:
+            data = listener.ask(self.domain, flags=Flag.UNICAST if self.unicast is not None else 0)
+        number, stamp = segment.send_event(data, self, to_peer=self._by_peer)
+        self._sent = number
+        self.transmitted(number, stamp)
+        segment.drain_transmit_stamps()
+
+    def _look(self) -> None:
+        """Whether the poll is complete."""
+        if self._done is not None and self._listener is not None:
+            look = self._listener.answered_peer if self._by_peer else self._listener.answered
+            if look(self.domain):
+                self._finish()
+
+    def _finish(self) -> None:
+        if self._done is not None and not self._done.done():
+            self._done.set_result(None)
+
+    def _account(self, listener: PtpListener, began_ns: int) -> Sequence[Outcome]:
+        now_s = self._shared.loop.time()
+        results: Sequence[PtpMeasured | PtpPeerMeasured | PtpMissed]
+        results = listener.account_peer(self.domain, now_s) if self._by_peer else listener.account(self.domain, now_s)
+        stepped = self._shared.context.clock_epoch() != self._epoch
+        best = listener.best(self.domain)
+        own: list[Outcome] = []
+        others: list[Outcome] = []
+        for result in results:
+            name = self._name_of(result.key, best, settled=listener.masters[result.key].settled(now_s))
+            if name is None:
+                continue  # too new: it is not known yet whether it will be the best
+            if stepped:
+                what = "the probe's clock changed during the exchange"
+                outcome: Outcome = self._missed(name, Reason.CLOCK_STEPPED, what, began_ns)
+            else:
+                outcome = self._outcome(name, result, listener, began_ns)
+            (own if name == self._target.name else others).append(outcome)
+        if not own:
+            own.append(self._no_master(len(results), began_ns))
+        return [*own, *others]
+
+    def _no_master(self, heard: int, began_ns: int) -> Missed:
+        name, negotiation = self._target.name, self._negotiation
+        if self._trouble is not None:
+            number, text = self._trouble
+            return self._missed(name, icmp_reason(number), text, began_ns)
+        detail = (
+            f"domain {self.domain} on {self._place.interface} ({self._place.transport}): {heard} heard, none qualifies"
+        )
+        if negotiation is not None and negotiation.refused:
+            detail += f"; it refuses {', '.join(negotiation.refused)}"
+        return self._missed(name, Reason.NO_MASTER, detail, began_ns)
+
+    def _name_of(self, key: MasterKey, best: MasterKey | None, *, settled: bool) -> str | None:
+        """The name that a master is recorded under; None while it has none."""
+        if key == best:
+            return self._target.name
+        name = f"{self._target.name}/{key.port}"
+        if not settled or name in self._children:
+            return name if settled else None
+        if len(self._children) >= CHILDREN_LIMIT:
+            self._shared.refused[Reason.TOO_MANY_MASTERS] += 1
+            return None
+        self._children.add(name)
+        if len(self._children) == CHILDREN_LIMIT:
+            text = f"{CHILDREN_LIMIT} masters have been heard: further ones are not measured"
+            self._emit("too_many_masters", text, Severity.WARNING)
+        return name
+
+    def _outcome(
+        self, name: str, result: PtpMeasured | PtpPeerMeasured | PtpMissed, listener: PtpListener, at_ns: int
+    ) -> Outcome:
+        state = listener.masters[result.key]
+        reading = reading_of(state.announce, state.announce_flags, self._declared, self._shared.leaps, at_ns)
+        self._compare(result.key, state.announce, reading, at_ns)
+        two_step = None if isinstance(result, PtpMissed) else result.two_step
+        facts = facts_of(result.key, state.announce, state.announce_flags, reading.timescale, two_step=two_step)
+        if isinstance(result, PtpMissed):
+            return self._missed(name, result.reason, result.detail, at_ns, facts)
+        if isinstance(result, PtpMeasured):
+            return self._exchange(name, result, reading, facts)
+        return self._offset(name, result, reading, facts)
+
+    def _exchange(self, name: str, result: PtpMeasured, reading: Reading, facts: PtpFacts) -> Exchange:
+        return Exchange(
+            name,
+            PROTOCOL,
+            self._where,
+            result.t1.at_ns,
+            result.t2_ns - reading.tai_minus_utc_ns,
+            result.t3_ns - reading.tai_minus_utc_ns,
+            result.t4.at_ns,
+            result.t1.kind,
+            result.t4.kind,
+            "e2e" if self.unicast is None else "unicast",
+            facts,
+            self._epoch,
+            no_claim=reading.no_claim,
+        )
+
+    def _offset(self, name: str, result: PtpPeerMeasured, reading: Reading, facts: PtpFacts) -> ClockOffset:
+        """By peer delay; its two exchanges are as far apart as the probe's oscillator counts."""
+        link = result.link
+        timestamping = worse_timestamping(result.t4.kind, worse_timestamping(link.t1.kind, link.t4.kind))
+        stamps_ns = (link.t1.at_ns, link.t4.at_ns, result.t4.at_ns)
+        lasted_s = (max(stamps_ns) - min(stamps_ns)) / 1e9
+        return ClockOffset(
+            name,
+            PROTOCOL,
+            result.t4.at_ns,
+            result.offset_s - reading.tai_minus_utc_ns / 1e9,
+            2.0 * link.delay_s,
+            result.path_bound_s,
+            facts.precision_s + PROBE_PRECISION_S[timestamping],
+            self._shared.context.settings.oscillator_ppm * 1e-6 * lasted_s,
+            facts.upstream_s,
+            timestamping,
+            self._epoch,
+            facts=facts,
+            no_claim=reading.no_claim,
+        )
+
+    @property
+    def _where(self) -> str:
+        """What was asked: the interface, or the unicast master."""
+        return self._target.address if self.unicast is None else f"{self.unicast} by {self._target.address}"
+
+    # Telling
+
+    def _compare(self, key: MasterKey, announce: Announce | None, reading: Reading, at_ns: int) -> None:
+        """The announced offset of TAI from UTC against the leap-second table, told when it begins and ceases to differ."""
+        leaps = self._shared.leaps
+        if announce is None or reading.timescale != "ptp" or leaps.is_expired(at_ns):
+            return
+        wanted, announced = leaps.tai_minus_utc_s(at_ns), announce.current_utc_offset_s
+        if announced == wanted:
+            if self._disagreed.pop(key, None) is not None:
+                self._emit("utc_offset_right", f"{key.port} announces TAI - UTC = {announced} s, as it should be")
+        elif self._disagreed.get(key) != announced:
+            self._disagreed[key] = announced
+            text = f"{key.port} announces TAI - UTC = {announced} s; the leap-second table says {wanted} s"
+            self._emit("utc_offset_wrong", text, Severity.ERROR)
+
+    def _tell(self, event: PtpEvent) -> None:
+        """An event of the listener as one of the probe's."""
+        if isinstance(event, PtpRefused):
+            self._shared.refused[event.reason] += 1
+        elif isinstance(event, Appeared):
+            self._emit("master_appeared", f"{event.key.port} is heard")
+        elif isinstance(event, Vanished):
+            self._disagreed.pop(event.key, None)
+            text = f"{event.key.port} has been silent for {event.silent_s:.1f} s"
+            self._emit("master_vanished", text, Severity.WARNING)
+        elif isinstance(event, BestChanged):
+            old, new = (str(key.port) if key is not None else "none" for key in (event.old, event.new))
+            severity = Severity.INFO if event.old is None else Severity.WARNING
+            self._emit("best_master_changed", f"the best master is {new}, before {old}", severity)
+        elif isinstance(event, Changed):
+            severity = Severity.WARNING if event.what in GRAVE else Severity.INFO
+            old, new = (f"{value:016x}" if event.what in IDENTITIES else str(value) for value in (event.old, event.new))
+            self._emit("master_changed", f"{event.key.port}: {event.what} was {old}, is {new}", severity)
+
+    def _emit(self, kind: str, text: str, severity: Severity = Severity.INFO) -> None:
+        event = Event(kind, time.time_ns(), severity, f"{self._target.name}: {text}", self._target.name)
+        self._shared.context.emit(event)
+
+    def _missed(
+        self,
+        name: str,
+        reason: Reason,
+        detail: str,
+        at_ns: int,
+        facts: PtpFacts | None = None,
+        *,
+        sent: bool = True,
+    ) -> Missed:
+        return Missed(name, PROTOCOL, self._where, at_ns, reason, detail, self._epoch, sent=sent, facts=facts)

@@ -1,0 +1,139 @@
+"""The peer delay mechanism: how long the link to the next PTP port is. Without I/O.
+
+Rule: a link delay comes from one question and one peer's complete answer to it; several peers on one link (a bridge that knows no
+PTP lets them answer) are kept apart by their identities, and none is chosen for another.
+
+Source: IEEE 1588-2019 clause 11.4.2: D = ((t4 - t1) - (responseOriginTimestamp - requestReceiptTimestamp) - corrections) / 2; a
+one-step answer has the difference of the two in its correctionField.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from timesync.reasons import Reason
+from timesync.wire.ptp.header import Flag, Header, MessageType, PortIdentity, Timestamp
+from timesync.wire.ptp.message import Message, PdelayReq, Response, encode
+
+if TYPE_CHECKING:
+    from timesync.exchange.ntp import Stamp
+
+__all__ = ["PeerDelay", "PeerLink"]
+
+PEERS_KEPT = 32
+
+
+class PeerLink(NamedTuple):
+    """The link to a peer: its delay, our two stamps of the exchange, and when our question came by the peer's clock.
+
+    `t2_ns` is None where the peer does not tell (a one-step answer).
+    """
+
+    peer: PortIdentity
+    delay_s: float
+    t1: Stamp
+    t4: Stamp
+    t2_ns: int | None
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What a peer has said so far; ns, and corrections in 2^-16 ns."""
+
+    received_ns: int
+    t4: Stamp
+    correction: int
+    two_step: bool
+    sent_ns: int | None = None
+
+
+@dataclass(slots=True)
+class _Question:
+    """An open Pdelay_Req."""
+
+    domain: int
+    sequence_id: int
+    t1: Stamp | None = None
+    answers: dict[PortIdentity, _Answer] = field(default_factory=dict)
+
+
+class PeerDelay:
+    """One port of ours that asks its peer, one question at a time."""
+
+    def __init__(self, identity: PortIdentity) -> None:
+        self._identity = identity
+        self._sequence = 0
+        self._question: _Question | None = None
+
+    def ask(self, domain: int) -> bytes:
+        """A Pdelay_Req; an older question is forgotten."""
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        self._question = _Question(domain, self._sequence)
+        header = Header(MessageType.PDELAY_REQ, self._identity, self._sequence, domain, control=5, log_interval=0x7F)
+        return encode(Message(header, PdelayReq(Timestamp(0, 0))))
+
+    def asked(self, stamp: Stamp) -> None:
+        """When the question left; of several stamps the last counts."""
+        if self._question is not None:
+            self._question.t1 = stamp
+
+    def close(self) -> None:
+        """No answer is awaited any more."""
+        self._question = None
+
+    def responded(self, header: Header, response: Response, stamp: Stamp) -> tuple[Reason, str] | None:
+        """A Pdelay_Resp came: why it was not used, or None."""
+        if response.requesting != self._identity:
+            return None  # the answer to another port's question
+        question = self._awaiting(header)
+        if question is None:
+            return Reason.LATE, f"Pdelay_Resp {header.sequence_id} of {header.source} was not awaited"
+        if header.source in question.answers:
+            return Reason.DUPLICATE, f"Pdelay_Resp {header.sequence_id} of {header.source} came twice"
+        if not response.timestamp.is_valid:
+            return Reason.MALFORMED, f"a Pdelay_Resp of {header.source} has 1e9 ns or more"
+        if len(question.answers) >= PEERS_KEPT:
+            return Reason.TOO_MANY_MASTERS, f"more than {PEERS_KEPT} peers answer on one link"
+        question.answers[header.source] = _Answer(
+            response.timestamp.at_ns, stamp, header.correction, header.has(Flag.TWO_STEP)
+        )
+        return None
+
+    def followed_up(self, header: Header, response: Response) -> tuple[Reason, str] | None:
+        """A Pdelay_Resp_Follow_Up came: why it was not used, or None."""
+        if response.requesting != self._identity:
+            return None
+        question = self._awaiting(header)
+        answer = question.answers.get(header.source) if question is not None else None
+        if answer is None or not answer.two_step:
+            return Reason.LATE, f"Pdelay_Resp_Follow_Up {header.sequence_id} of {header.source} was not awaited"
+        if answer.sent_ns is not None:
+            return Reason.DUPLICATE, f"Pdelay_Resp_Follow_Up {header.sequence_id} of {header.source} came twice"
+        if not response.timestamp.is_valid:
+            return Reason.MALFORMED, f"a Pdelay_Resp_Follow_Up of {header.source} has 1e9 ns or more"
+        answer.sent_ns = response.timestamp.at_ns
+        answer.correction += header.correction
+        return None
+
+    def _awaiting(self, header: Header) -> _Question | None:
+        question = self._question
+        if question is None or (question.domain, question.sequence_id) != (header.domain, header.sequence_id):
+            return None
+        return question
+
+    def links(self) -> dict[PortIdentity, PeerLink]:
+        """The links whose answers are complete, by peer."""
+        question = self._question
+        if question is None or question.t1 is None:
+            return {}
+        found = {}
+        for peer, answer in question.answers.items():
+            held_ns, t2_ns = 0, None
+            if answer.two_step:
+                if answer.sent_ns is None:
+                    continue
+                held_ns, t2_ns = answer.sent_ns - answer.received_ns, answer.received_ns
+            round_ns = answer.t4.at_ns - question.t1.at_ns - held_ns - answer.correction / 65536
+            found[peer] = PeerLink(peer, round_ns / 2e9, question.t1, answer.t4, t2_ns)
+        return found
