@@ -139,15 +139,25 @@ class NtpEngine:
         self._shared = Shared(loop, context, self.counters, self.refused, TimeOuts(loop))
         self._keys = keys_of(context.settings)
         self._with_key: dict[str, int] = {}
-        self._hardware: dict[str, HardwareClock | None] = {}
+        self._hardware: dict[str, HardwareClock] = {}
+        self._without_hardware: dict[str, str] = {}  # interface: why, as it was told
         allow_many_sockets()
 
     def reconfigure(self, settings: ProbeSettings) -> Collection[str]:
-        """Read the keys again; targets whose key is another now must be opened again. Raises ConfigError."""
+        """Read the keys again, and try again for hardware time stamps where there were none. Raises ConfigError.
+
+        Targets whose key is another now, or whose interface has hardware time stamps now, must be opened again.
+        """
         keys, old = keys_of(settings), self._keys
         self._shared.context = replace(self._shared.context, settings=settings)
         self._keys = keys
-        return [name for name, number in self._with_key.items() if keys.get(number) != old.get(number)]
+        changed = [name for name, number in self._with_key.items() if keys.get(number) != old.get(number)]
+        return [*changed, *self._gained_hardware(settings)]
+
+    def _gained_hardware(self, settings: ProbeSettings) -> list[str]:
+        lacked, self._without_hardware = self._without_hardware, {}
+        targets = [target for target in settings.targets if target.options.get("interface") in lacked]
+        return [target.name for target in targets if self._clock_of(target) is not None]
 
     async def open_target(self, target: TargetSettings) -> NtpProber:
         """Begin to measure a target."""
@@ -170,21 +180,29 @@ class NtpEngine:
             self._with_key[target.name] = number
         else:
             self._with_key.pop(target.name, None)
-        interface = target.options.get("interface")
-        clock = self._clock_of(interface, target) if interface is not None else None
+        clock = self._clock_of(target)
         return NtpProber(self._shared, target, key, clock.to_system_ns if clock is not None else None)
 
-    def _clock_of(self, interface: str, target: TargetSettings) -> HardwareClock | None:
-        """The interface's hardware clock; where it cannot be used that is told, and the kernel's stamps are taken."""
+    def _clock_of(self, target: TargetSettings) -> HardwareClock | None:
+        """The hardware clock of the target's interface; where it cannot be used that is told, and the kernel's stamps are taken.
+
+        It is tried anew each time: a driver, a device's permissions or a running ptp4l may have come since.
+        """
+        interface = target.options.get("interface")
+        if interface is None:
+            return None
         if interface not in self._hardware:
             configure = target.options.get("configure_interface", False)
             context = self._shared.context
             try:
                 self._hardware[interface] = HardwareClock.open(interface, context.clock_epoch, configure=configure)
             except HardwareUnavailableError as error:
-                self._hardware[interface] = None
-                text = f"{interface}: no hardware time stamps, the kernel's are used: {error}"
-                context.emit(Event("no_hardware_stamps", time.time_ns(), Severity.INFO, text))
+                if self._without_hardware.get(interface) != str(error):
+                    text = f"{interface}: no hardware time stamps, the kernel's are used: {error}; tried again at the next reload"
+                    context.emit(Event("no_hardware_stamps", time.time_ns(), Severity.WARNING, text))
+                self._without_hardware[interface] = str(error)
+                return None
+            self._without_hardware.pop(interface, None)
         return self._hardware[interface]
 
     def counts(self) -> EngineCounts:
@@ -195,8 +213,7 @@ class NtpEngine:
         """Let the hardware clocks and the timer go."""
         self._shared.time_outs.close()
         for clock in self._hardware.values():
-            if clock is not None:
-                clock.close()
+            clock.close()
         self._hardware.clear()
 
 

@@ -8,6 +8,7 @@ import itertools
 import socket
 import struct
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,13 @@ import pytest
 from support.ntpserver import UNIX_IN_NTP_S, Header, Server
 
 import probes.ntp_prober
+from probes.hardware import HardwareUnavailableError
 from probes.ntp import KIND, NtpEngine
 from probes.ntp_prober import NtpProber, Shared
 from probes.sockets import SocketCounters
 from probes.timeouts import TimeOuts
 from timesync.exchange.ntp import Stamp
-from timesync.model import Event, Exchange, Missed, Timestamping
+from timesync.model import Event, Exchange, Missed, Severity, Timestamping
 from timesync.plugin import EngineContext
 from timesync.reasons import Reason
 from timesync.settings import ProbeSettings, SiteSettings, SpoolSettings, TargetSettings
@@ -537,5 +539,50 @@ async def test_interface_without_hardware_is_told_once_and_measured_with_kernel_
         prober = await bench.prober(interface="lo")
         assert exchange(await prober.poll()).tx_timestamping is Timestamping.KERNEL
     (event,) = bench.events
-    assert event.kind == "no_hardware_stamps"
+    assert (event.kind, event.severity) == ("no_hardware_stamps", Severity.WARNING)
     assert "lo" in event.text
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
+    """A made-up card: whether it stamps is the test's to say."""
+    state = {"stamps": False}
+
+    class Card:
+        def to_system_ns(self, hardware_ns: int) -> int | None:
+            return None
+
+        def close(self) -> None:
+            """Nothing to let go."""
+
+    def open_clock(interface: str, epoch: object, *, configure: bool) -> Card:
+        if not state["stamps"]:
+            raise HardwareUnavailableError("not set up yet")
+        return Card()
+
+    monkeypatch.setattr("probes.ntp.HardwareClock.open", open_clock)
+    return state
+
+
+async def test_hardware_stamps_are_tried_again_when_a_target_is_opened_again(
+    bench: Bench, card: dict[str, bool]
+) -> None:
+    assert (await bench.prober(interface="lo"))._phc_to_system is None
+    card["stamps"] = True
+    assert (await bench.prober(interface="lo"))._phc_to_system is not None
+    assert [event.kind for event in bench.events] == ["no_hardware_stamps"]
+
+
+async def test_hardware_stamps_are_tried_again_at_reload_and_their_targets_opened_again(
+    bench: Bench, card: dict[str, bool]
+) -> None:
+    target = TargetSettings("target", "ntp", bench.server.address, options={"interface": "lo"})
+    settings = replace(bench.context.settings, targets=(target,))
+    await bench.prober(interface="lo")
+    assert bench.engine.reconfigure(settings) == []
+    card["stamps"] = True
+    assert bench.engine.reconfigure(settings) == ["target"]
+    assert bench.engine.reconfigure(settings) == []
+    assert [event.kind for event in bench.events] == [
+        "no_hardware_stamps"
+    ] * 2  # at the beginning, and at a reload in vain
