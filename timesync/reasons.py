@@ -65,6 +65,7 @@ class Reason(StrEnum):
     # Not asked at all, or not waited for.
     ASSOCIATION_ENDED = "association_ended"
     STOPPED_BY_SERVER = "stopped_by_server"
+    HELD_BY_RATE = "held_by_rate"
     PROBE_OVERLOADED = "probe_overloaded"
     PROBE_FAILED = "probe_failed"
     # The probe's own clock moved under the measurement.
@@ -144,6 +145,7 @@ REASONS: dict[Reason, Meaning] = {
         _P, "the target was closed, or moved to another address, before its reply was complete", "none"
     ),
     Reason.STOPPED_BY_SERVER: Meaning(_S, "not asked: the server told us to go away", "ask its operator for access"),
+    Reason.HELD_BY_RATE: Meaning(_S, "not asked: the server wants a slower pace", "raise the interval"),
     Reason.PROBE_OVERLOADED: Meaning(
         _P, "not asked: the probe was behind its schedule", "fewer targets or a faster CPU"
     ),

@@ -98,7 +98,7 @@ def test_a_rate_kiss_slows_the_polls() -> None:
         account = measure(server.target, 4, timeout_s=0.3, interval_s=0.2)
     assert account.reasons[0] == "kiss_rate"
     assert account.missed[0].sent
-    held = [missed for missed in account.missed[1:] if missed.reason == "kiss_rate"]
+    held = [missed for missed in account.missed[1:] if missed.reason == "held_by_rate"]
     assert held
     assert not any(missed.sent for missed in held)
     assert account.is_complete

@@ -271,7 +271,7 @@ def test_ntpd_that_limits_its_rate_is_asked_less(lab: NeedPrograms, root: None) 
     kissed = next(missed for missed in account.missed if missed.reason == "kiss_rate")
     after = account.missed[account.missed.index(kissed) + 1]
     assert kissed.sent
-    assert (after.reason, after.sent) == ("kiss_rate", False)
+    assert (after.reason, after.sent) == ("held_by_rate", False)
     assert "kiss_rate" in {event.kind for event in account.events}
 
 

@@ -266,7 +266,7 @@ async def test_rate_kiss_holds_the_next_polls_back(bench: Bench) -> None:
     bench.server.model.header = Header(stratum=0, reference_id=b"RATE")
     assert missed(await prober.poll()).reason is Reason.KISS_RATE
     miss = missed(await prober.poll())
-    assert (miss.reason, miss.sent) == (Reason.KISS_RATE, False)
+    assert (miss.reason, miss.sent) == (Reason.HELD_BY_RATE, False)
 
 
 # The probe's clock

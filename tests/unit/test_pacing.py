@@ -50,7 +50,7 @@ def test_poll_after_rate_is_held_with_that_reason_until_the_pause_is_over() -> N
     pacing.kissed(Reason.KISS_RATE, 100.1)
     hold = pacing.hold(116.0)
     assert hold is not None
-    assert (hold.reason, hold.until_s) == (Reason.KISS_RATE, pytest.approx(132.1))
+    assert (hold.reason, hold.until_s) == (Reason.HELD_BY_RATE, pytest.approx(132.1))
     assert pacing.hold(132.1) is None
 
 

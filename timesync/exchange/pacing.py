@@ -54,7 +54,7 @@ class Pacing:
         """None if a poll may be sent now, else why not."""
         if now_s >= self._not_before_s:
             return None
-        reason = Reason.KISS_RATE if self._denied is None else Reason.STOPPED_BY_SERVER
+        reason = Reason.HELD_BY_RATE if self._denied is None else Reason.STOPPED_BY_SERVER
         return Hold(reason, self._not_before_s)
 
     def sent(self, now_s: float) -> None:

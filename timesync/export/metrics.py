@@ -199,7 +199,8 @@ _TABLE: tuple[Metric, ...] = (
     _target_kept(
         _C,
         "timesync_losses_total",
-        "Polls without a measurement, by reason; stopped_by_server, probe_overloaded and probe_failed were not sent.",
+        "Polls without a measurement, by reason. Never sent: stopped_by_server, held_by_rate, probe_overloaded, "
+        "name_not_resolved, send_failed.",
         "reason",
     ),
     _target_kept(
