@@ -15,9 +15,9 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from probes.address import split_host_port
+from probes.address import address_text, is_same, split_host_port
 from probes.names import HostName, NotResolved
-from probes.sockets import Address, TimestampedSocket, icmp_reason
+from probes.sockets import Address, TimestampedSocket, icmp_reason, send_reason
 from timesync.exchange.ntp import Abandoned, Accepted, Measured, NtpClient, NtpEvent, Refused, Stamp
 from timesync.exchange.pacing import Pacing
 from timesync.model import Event, Exchange, Missed, Outcome, Severity, Timestamping
@@ -128,8 +128,7 @@ class NtpProber:
         """The address in use, or the one that was configured while there is none."""
         if self._address is None:
             return self._target.address
-        host, port = self._address[0], self._address[1]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return address_text(self._address)
 
     async def poll(self) -> Sequence[Outcome]:
         """Ask once; the outcomes are in time order."""
@@ -153,7 +152,7 @@ class NtpProber:
             self._losses += 1
             outcomes += self._abandoned(client.expired())
             detail = f"{error.strerror or error} (sending to {self.address_text})"
-            outcomes.append(self._missed(icmp_reason(error.errno or 0), detail, poll, sent=False))
+            outcomes.append(self._missed(send_reason(error.errno or 0), detail, poll, sent=False))
             return outcomes
         self._pacing.sent(now_s)
         self._shared.time_outs.add(self._target.timeout_s, poll.done)
@@ -274,7 +273,7 @@ class NtpProber:
         poll = self._poll
         assert self._address is not None
         assert poll is not None
-        from_server = address[:2] == self._address[:2]
+        from_server = is_same(address, self._address)
         if (
             from_server
             and self._phc_to_system is not None

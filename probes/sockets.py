@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-__all__ = ["Address", "SocketCounters", "TimestampedSocket", "icmp_reason"]
+__all__ = ["Address", "SocketCounters", "TimestampedSocket", "icmp_reason", "send_reason"]
 
 Address = tuple[Any, ...]
 
@@ -74,8 +74,15 @@ ERRNO_REASONS = {
 
 
 def icmp_reason(number: int) -> Reason:
-    """The reason for an error number that the network or our own kernel gave."""
+    """The reason for an error number that the network gave about a packet."""
     return ERRNO_REASONS.get(number, Reason.SEND_FAILED)
+
+
+def send_reason(number: int) -> Reason:
+    """The reason for an error number that our own kernel gave instead of sending. Its EACCES speaks of no router: a broadcast
+    address, or a route or filter of this machine that prohibits it.
+    """
+    return Reason.SEND_FAILED if number == errno.EACCES else icmp_reason(number)
 
 
 class SocketCounters:

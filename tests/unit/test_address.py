@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.address import AddressError, split_host_port
+from probes.address import AddressError, address_text, is_same, split_host_port
 
 
 @pytest.mark.parametrize(
@@ -58,3 +60,18 @@ def test_any_text_is_an_address_or_refused_by_name(text: str) -> None:
         return
     assert host
     assert 0 < port < 65536
+
+
+def test_scope_of_a_link_local_address_is_shown() -> None:
+    assert address_text(("192.0.2.1", 123)) == "192.0.2.1:123"
+    assert address_text(("2001:db8::1", 123, 0, 0)) == "[2001:db8::1]:123"
+    assert address_text(("fe80::1", 123, 0, socket.if_nametoindex("lo"))) == "[fe80::1%lo]:123"
+    assert address_text(("fe80::1", 123, 0, 2**31 - 1)) == "[fe80::1%2147483647]:123"  # an interface that has gone
+
+
+def test_one_link_local_address_on_two_interfaces_is_two_servers() -> None:
+    assert not is_same(("fe80::1", 123, 0, 2), ("fe80::1", 123, 0, 3))
+    assert is_same(("fe80::1", 123, 0, 2), ("fe80::1", 123, 7, 2))
+    assert is_same(("fe80::1", 123, 0, 2), ("fe80::1", 123, 0, 0))  # bound to its interface without saying so
+    assert is_same(("192.0.2.1", 123), ("192.0.2.1", 123))
+    assert not is_same(("192.0.2.1", 123), ("192.0.2.1", 124))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import probes.sockets
-from probes.sockets import SocketCounters, TimestampedSocket, icmp_reason
+from probes.sockets import SocketCounters, TimestampedSocket, icmp_reason, send_reason
 from timesync.exchange.ntp import Stamp
 from timesync.model import Timestamping
 from timesync.reasons import Reason
@@ -340,6 +340,13 @@ async def test_error_of_our_own_kernel_is_told(make: Callable[..., Harness]) -> 
 )
 def test_error_number_has_its_reason(number: int, reason: Reason) -> None:
     assert icmp_reason(number) is reason
+    assert send_reason(number) is reason
+
+
+def test_refusal_to_send_is_not_told_as_a_router_s() -> None:
+    # ICMPv6 "administratively prohibited" comes as EACCES; so does our own kernel's refusal of a broadcast address.
+    assert icmp_reason(errno.EACCES) is Reason.HOST_UNREACHABLE
+    assert send_reason(errno.EACCES) is Reason.SEND_FAILED
 
 
 async def test_callback_may_close_the_socket(make: Callable[..., Harness]) -> None:
