@@ -56,9 +56,10 @@ def clock_offset(exchange: Exchange, phi: float = PHI) -> ClockOffset:
     """Target minus probe by an exchange, with the bound's parts (RFC 5905 section 8).
 
     offset = ((t2 - t1) + (t3 - t4)) / 2 and delay = (t4 - t1) - (t3 - t2), summed in integers so that no digit is lost; the
-    bound is delay / 2 (all of the round trip may lie in one direction), the precision of both clocks, and phi times the
-    time between the probe's two stamps, whichever came first (a PTP master's Sync may come before or after the question). A delay below zero shows that the stamps are wrong by as much, and counts the same. `phi` is the largest rate of
-    the probe's clock against the target's, s/s.
+    bound is delay / 2 (all of the round trip may lie in one direction), the precision of both clocks, and phi times the time
+    between the probe's two stamps, whichever came first (a PTP master's Sync may come before or after the question). A delay
+    below zero shows that the stamps are wrong by as much, and counts the same. `phi` is the largest rate of the probe's clock
+    against the target's, s/s.
     """
     t1, t2, t3, t4 = exchange.t1_ns, exchange.t2_ns, exchange.t3_ns, exchange.t4_ns
     delay_s = ((t4 - t1) - (t3 - t2)) / 1e9

@@ -29,7 +29,7 @@ FASTER = {"logAnnounceInterval": -2, "logSyncInterval": -3, "logMinDelayReqInter
 
 
 class Ptp4l:
-    """One ptp4l on an interface of a namespace: grandmaster as a rule. Entered, it has its role.
+    """One ptp4l on an interface of a namespace: grandmaster as a rule. Entered, it has its role (unless it need not wait).
 
     `ahead_ns` shifts the time it serves. `options` are further settings of its configuration.
     """
@@ -45,6 +45,7 @@ class Ptp4l:
         ahead_ns: int = 0,
         clock_identity: str | None = None,
         client: bool = False,
+        waits: bool = True,
         options: Mapping[str, object] | None = None,
         sections: Sequence[str] = (),
     ) -> None:
@@ -52,6 +53,7 @@ class Ptp4l:
         self._interface = interface
         self._arguments = [TRANSPORTS[transport], *(["-P"] if delay == "p2p" else ["-E"])]
         self._client = client
+        self._waits = waits
         self._settings: dict[str, object] = {
             "free_running": 1,
             "time_stamping": "software",
@@ -82,7 +84,7 @@ class Ptp4l:
         self._program = Program([*argv, "-f", file], namespace=self._inside.name)
         try:
             role = "to UNCALIBRATED" if self._client else "assuming the grand master role"
-            self._program.wait_for_output(role, timeout_s=30)
+            self._program.wait_for_output(role if self._waits else "INIT_COMPLETE", timeout_s=30)
         except BaseException:
             self.__exit__()
             raise
