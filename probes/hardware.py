@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
 from timesync.errors import TimesyncError
-from timesync.uncertainty import HARDWARE_PRECISION_S
+from timesync.uncertainty import HARDWARE_PRECISION_S, HARDWARE_SPAN_NS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,8 +62,10 @@ REFRESH_NS = 125_000_000
 # A hardware stamp further than this from the last cross-stamp is not translated.
 GREATEST_AGE_NS = 1_000_000_000
 # The rate between the clocks is taken over at least this span, so that reading errors do not make it.
-LEAST_SPAN_NS, GREATEST_SPAN_NS = 1_000_000_000, 8_000_000_000
-# A rate beyond this is a step of one of the clocks. (Linux slews by 500 ppm at most; so may a PTP servo.)
+LEAST_SPAN_NS, GREATEST_SPAN_NS = 1_000_000_000, HARDWARE_SPAN_NS - GREATEST_AGE_NS
+# A rate beyond this is a step of one of the clocks. (A frequency correction is 500 ppm at most, a PTP servo's too; a faster
+# slew, which adjtimex allows by ADJ_TICK, looks like a step here. What a slew does to stamps carried over meanwhile is in the
+# bound: timesync/pipeline.py counts it over HARDWARE_SPAN_NS.)
 GREATEST_RATE = 1e-3
 # Reading both clocks takes this long at most, or the reading is no use: half of it is the error.
 GREATEST_GAP_NS = round(2e9 * HARDWARE_PRECISION_S)

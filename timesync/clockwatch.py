@@ -3,13 +3,14 @@
 Rule: the epoch counts every discontinuity; measurements of different epochs are never compared, interpolated or fed to one
 statistic. CLOCK_REALTIME and CLOCK_MONOTONIC are slewed alike, so their difference moves only when the wall clock is
 stepped (or a leap second is inserted by the kernel); CLOCK_BOOTTIME - CLOCK_MONOTONIC moves only when the machine slept.
+CLOCK_MONOTONIC_RAW is not slewed: it is read with the others for `timesync/slews.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
-from time import CLOCK_BOOTTIME, clock_gettime_ns, monotonic_ns, time_ns
+from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC_RAW, clock_gettime_ns, monotonic_ns, time_ns
 
 from timesync.quick import quick
 
@@ -25,11 +26,12 @@ SLEEP_NS = 10_000_000
 @quick
 @dataclass(frozen=True, slots=True)
 class ClockReading:
-    """The three clocks at one moment, ns; `gap_ns` is how long reading them took at most."""
+    """The four clocks at one moment, ns; `gap_ns` is how long reading them took at most."""
 
     realtime_ns: int
     monotonic_ns: int
     boottime_ns: int
+    raw_ns: int
     gap_ns: int
 
 
@@ -56,9 +58,10 @@ def read_clocks() -> ClockReading:
 def _read_clocks_once() -> ClockReading:
     before = monotonic_ns()
     realtime = time_ns()
+    raw = clock_gettime_ns(CLOCK_MONOTONIC_RAW)
     boottime = clock_gettime_ns(CLOCK_BOOTTIME)
     gap = monotonic_ns() - before
-    return ClockReading(realtime, before + gap // 2, boottime, gap)
+    return ClockReading(realtime, before + gap // 2, boottime, raw, gap)
 
 
 class ClockWatch:

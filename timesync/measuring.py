@@ -18,6 +18,7 @@ from timesync.pipeline import Pipeline
 from timesync.plugin import EngineContext, load_kind
 from timesync.reasons import Reason
 from timesync.scheduler import Job, Scheduler, phase_s
+from timesync.slews import SlewWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from timesync.model import Outcome, Record
     from timesync.plugin import Engine, EngineCounts, Prober
     from timesync.settings import ProbeSettings, TargetSettings
+    from timesync.slews import Slew
 
 __all__ = ["Measuring"]
 
@@ -59,7 +61,8 @@ class Measuring:
         `keep_drafts` gets the rows of measurements that wait for their reference, which `store` will get again, complete.
         """
         self.settings = settings
-        self.pipeline = Pipeline(settings, found)
+        self._slews = SlewWatch(settings.oscillator_ppm * 1e-6)
+        self.pipeline = Pipeline(settings, found, self._slews.excess_s)
         self.polls_by_kind: dict[str, int] = {}
         self._store = store
         self._keep_drafts = keep_drafts
@@ -115,6 +118,7 @@ class Measuring:
             if name in stale or wanted.get(name) != measured.settings:
                 await self._close(name)
         self.settings = settings
+        self._slews.phi = settings.oscillator_ppm * 1e-6
         self._store(self.pipeline.configure(settings))
         for target in settings.targets:
             if target.name not in self._targets:
@@ -137,10 +141,14 @@ class Measuring:
         self._store(self.pipeline.flush())
 
     def clock_epoch(self) -> int:
-        """The epoch of the probe's clock now; a change of it is told and stored."""
-        change = self._watch.observe(read_clocks())
+        """The epoch of the probe's clock now; a change of it is told and stored, and so is the begin of a slew."""
+        reading = read_clocks()
+        change = self._watch.observe(reading)
         if change is not None:
             self.event(_clock_event(change))
+        slew = self._slews.observe(reading, self._watch.epoch)
+        if slew is not None:
+            self.event(_slew_event(slew))
         return self._watch.epoch
 
     def event(self, event: Event) -> None:
@@ -228,3 +236,9 @@ def _clock_event(change: ClockChange) -> Event:
         kind, text = "clock_stepped", f"the probe's clock was stepped by {change.step_s:+.9f} s"
     evidence = {"step_s": change.step_s, "slept_s": change.slept_s, "clock_epoch": change.epoch}
     return Event(kind, change.at_ns, Severity.WARNING, text, None, evidence)
+
+
+def _slew_event(slew: Slew) -> Event:
+    text = f"the probe's clock is slewed, {slew.rate * 1e6:+.1f} ppm beyond its usual rate: bounds widen while it lasts"
+    evidence = {"rate_ppm": slew.rate * 1e6, "clock_epoch": slew.epoch}
+    return Event("clock_slewed", slew.at_ns, Severity.WARNING, text, None, evidence)

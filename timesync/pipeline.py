@@ -10,17 +10,18 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from timesync.model import ClockOffset, Exchange, Missed, TimeError
+from timesync.model import ClockOffset, Exchange, Missed, TimeError, Timestamping
 from timesync.reasons import Reason
 from timesync.records import Recorder
 from timesync.reference.differencing import Differencer, LocalReference
-from timesync.uncertainty import clock_offset
+from timesync.uncertainty import HARDWARE_SPAN_NS, clock_offset, steady
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from timesync.model import Outcome, Record
     from timesync.settings import ProbeSettings, TargetSettings
+    from timesync.uncertainty import Slewed
 
 __all__ = ["LOCAL", "Pipeline", "TargetState", "reference_of"]
 
@@ -85,9 +86,12 @@ class Pipeline:
         self,
         settings: ProbeSettings,
         found: Callable[[TargetSettings], object] = lambda target: None,  # noqa: ARG005 - nobody asks
+        slewed: Slewed = steady,
     ) -> None:
+        """`slewed` tells how far the probe's clock was slewed between two instants."""
         self.settings = settings
         self._found = found
+        self._slewed = slewed
         self.recorder = Recorder(settings.site.name, settings.site.probe, settings.coverage_factor)
         self.states: dict[str, TargetState] = {}
         self._phi = settings.oscillator_ppm * 1e-6
@@ -108,7 +112,9 @@ class Pipeline:
         elif self._local is None or self._local.tie != local.tie:
             self._local = LocalReference(local.tie)
         wanted = {
-            target.name: Differencer(target.name, target.tie, max_age_s=settings.reference_max_age_s, phi=self._phi)
+            target.name: Differencer(
+                target.name, target.tie, max_age_s=settings.reference_max_age_s, phi=self._phi, slewed=self._slewed
+            )
             for target in settings.targets
             if target.tie is not None
         }
@@ -142,9 +148,16 @@ class Pipeline:
             if isinstance(outcome, Missed):
                 rows.append(self._missed(state, outcome))
             else:
-                offset = clock_offset(outcome, self._phi) if isinstance(outcome, Exchange) else outcome
+                offset = self._offset(outcome) if isinstance(outcome, Exchange) else outcome
                 rows.extend(self._measured(state, offset, now_ns))
         return rows
+
+    def _offset(self, exchange: Exchange) -> ClockOffset:
+        """Target minus probe, with the slews of the probe's clock in between."""
+        begin_ns, end_ns = min(exchange.t1_ns, exchange.t4_ns), max(exchange.t1_ns, exchange.t4_ns)
+        if Timestamping.HARDWARE in (exchange.tx_timestamping, exchange.rx_timestamping):
+            begin_ns -= HARDWARE_SPAN_NS
+        return clock_offset(exchange, self._phi, self._slewed(exchange.clock_epoch, begin_ns, end_ns))
 
     def _child(self, name: str, parent: TargetState) -> TargetState:
         settings = replace(parent.settings, name=name, tie=None, reference=parent.reference)

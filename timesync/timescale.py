@@ -19,6 +19,7 @@ from timesync.errors import DataError
 
 __all__ = [
     "GREATEST_RATE",
+    "GREATEST_SLEW",
     "NS_PER_DAY",
     "NS_PER_S",
     "NTP_TO_UNIX_S",
@@ -37,8 +38,10 @@ __all__ = [
     "unix_ns_to_ntp",
 ]
 
-# The largest rate of a working clock against another, s/s: what a kernel slews at most (500 ppm, RFC 5905 section 11.3).
+# The largest frequency offset of a working clock against another, s/s (500 ppm, RFC 5905 section 11.3; adjtimex(2), ADJ_FREQUENCY).
 GREATEST_RATE = 500e-6
+# What a kernel slews a clock by at most, s/s: 10 % by its tick (adjtimex(2), ADJ_TICK), with the frequency on top before and after.
+GREATEST_SLEW = 0.1 + 2 * GREATEST_RATE
 
 NS_PER_S = 1_000_000_000
 NS_PER_DAY = 86_400 * NS_PER_S

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import fsum, hypot, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from timesync.model import ClockOffset, Exchange, Timestamping
 
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HARDWARE_PRECISION_S",
+    "HARDWARE_SPAN_NS",
     "PHI",
+    "Slewed",
     "TypeA",
     "bound_of",
     "clock_offset",
     "expanded_uncertainty_s",
     "standard_uncertainty_s",
+    "steady",
     "worse_timestamping",
 ]
 
@@ -39,10 +42,25 @@ SQRT3 = sqrt(3.0)
 # What reading the probe's own clock costs, s: the kernel reads it to the ns, user space after a system call; a hardware stamp is
 # carried over to it by reading both clocks together, to within this or not at all (probes/hardware.py).
 HARDWARE_PRECISION_S = 2.5e-6
+# Cross-readings of both clocks from so long before may be in a hardware stamp as it is carried over, ns.
+HARDWARE_SPAN_NS = 9_000_000_000
 PROBE_PRECISION_S = {Timestamping.HARDWARE: HARDWARE_PRECISION_S, Timestamping.KERNEL: 2e-9, Timestamping.USER: 200e-9}
 WORSE = (Timestamping.USER, Timestamping.KERNEL, Timestamping.HARDWARE)
 # A server's claim of a precision of a second or more is no use as a clock at all; RFC 5905 allows the byte to say 2^127.
 WORST_PRECISION_S = 1.0
+
+
+class Slewed(Protocol):
+    """How far the probe's clock was slewed between two of its instants (ns) of one epoch, s; never negative."""
+
+    def __call__(self, epoch: int, from_ns: int, to_ns: int, /) -> float:
+        """The greatest difference of phase that the slews seen between the two can have made."""
+        ...
+
+
+def steady(_epoch: int, _from_ns: int, _to_ns: int, /) -> float:
+    """A clock that nobody slews."""
+    return 0.0
 
 
 def worse_timestamping(one: Timestamping, other: Timestamping) -> Timestamping:
@@ -52,14 +70,14 @@ def worse_timestamping(one: Timestamping, other: Timestamping) -> Timestamping:
     return one if WORSE.index(one) <= WORSE.index(other) else other
 
 
-def clock_offset(exchange: Exchange, phi: float = PHI) -> ClockOffset:
+def clock_offset(exchange: Exchange, phi: float = PHI, slewed_s: float = 0.0) -> ClockOffset:
     """Target minus probe by an exchange, with the bound's parts (RFC 5905 section 8).
 
     offset = ((t2 - t1) + (t3 - t4)) / 2 and delay = (t4 - t1) - (t3 - t2), summed in integers so that no digit is lost; the
-    bound is delay / 2 (all of the round trip may lie in one direction), the precision of both clocks, and phi times the time
-    between the probe's two stamps, whichever came first (a PTP master's Sync may come before or after the question). A delay
-    below zero shows that the stamps are wrong by as much, and counts the same. `phi` is the largest rate of the probe's clock
-    against the target's, s/s.
+    bound is delay / 2 (all of the round trip may lie in one direction), the precision of both clocks, and phi times the
+    time between the probe's two stamps, whichever came first (a PTP master's Sync may come before or after the question), and
+    how far the probe's clock was seen to be slewed in between. A delay below zero shows that the stamps are wrong by as much, and
+    counts the same. `phi` is the largest rate of the probe's clock against the target's, s/s.
     """
     t1, t2, t3, t4 = exchange.t1_ns, exchange.t2_ns, exchange.t3_ns, exchange.t4_ns
     delay_s = ((t4 - t1) - (t3 - t2)) / 1e9
@@ -74,7 +92,7 @@ def clock_offset(exchange: Exchange, phi: float = PHI) -> ClockOffset:
         delay_s,
         abs(delay_s) / 2.0,
         server_precision_s + PROBE_PRECISION_S[timestamping],
-        phi * abs(t4 - t1) / 1e9,
+        phi * abs(t4 - t1) / 1e9 + slewed_s,
         facts.upstream_s,
         timestamping,
         exchange.clock_epoch,

@@ -15,15 +15,17 @@ WALL_NS = 1_795_000_000 * S
 
 
 class Machine:
-    """Three clocks as Linux keeps them: monotonic runs, realtime and boottime are it plus an offset; suspends stop monotonic."""
+    """Clocks as Linux keeps them: monotonic runs, realtime and boottime are it plus an offset; suspends stop monotonic."""
 
     def __init__(self) -> None:
         self.monotonic_ns = 5000 * S
         self.wall_ns = WALL_NS
+        self.raw_ns = 5000 * S
         self.slept_ns = 0
 
     def run(self, seconds: float, rate: float = 0.0) -> None:
-        """Time passes; slewing changes the rate of monotonic and realtime alike."""
+        """Time passes; slewing changes the rate of monotonic and realtime alike, and not that of raw."""
+        self.raw_ns += round(seconds * S)
         self.monotonic_ns += round(seconds * S * (1.0 + rate))
 
     def step(self, ns: int) -> None:
@@ -36,7 +38,9 @@ class Machine:
     def read(self, gap_ns: int = 500, error_ns: int = 0) -> ClockReading:
         """A reading that took `gap_ns`; `error_ns` (at most half of it) is where between the two readings the wall was read."""
         m = self.monotonic_ns
-        return ClockReading(self.wall_ns + m + error_ns, m, m + self.slept_ns + error_ns, gap_ns)
+        return ClockReading(
+            self.wall_ns + m + error_ns, m, m + self.slept_ns + error_ns, self.raw_ns + error_ns, gap_ns
+        )
 
 
 def test_clock_that_runs_has_no_events() -> None:
@@ -156,4 +160,5 @@ def test_this_machine_reads_its_clocks_together() -> None:
     first, second = read_clocks(), read_clocks()
     assert second.monotonic_ns >= first.monotonic_ns
     assert first.boottime_ns - first.monotonic_ns > -first.gap_ns
+    assert second.raw_ns >= first.raw_ns
     assert ClockWatch(first).observe(second) is None

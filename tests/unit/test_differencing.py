@@ -70,7 +70,7 @@ def differencer(max_age_s: float = 64.0, tie: Tie = TIE) -> Differencer:
 
 REFERENCE = Clock("reference")
 # A target 3 s after one measurement of the reference and 5 s before the next: 2 phi d1 d2 / (d1 + d2).
-# One measurement of the reference alone says nothing of rates: what a kernel slews at most, RFC 5905 section 11.3.
+# One measurement of the reference alone says nothing of rates: the greatest frequency correction, RFC 5905 section 11.3.
 KERNEL_RATE = 500e-6
 ON_THE_LINE_S = 2 * PHI * 3 * 5 / 8
 

@@ -165,7 +165,10 @@ async def test_what_the_engine_names_is_opened_again(kind: FakeKind) -> None:
 async def test_a_step_of_the_probes_clock_is_an_event_and_a_new_epoch(
     kind: FakeKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readings = [ClockReading(T0, 10**9, 10**9, 100), ClockReading(T0 + 10**9 + 500_000_000, 2 * 10**9, 2 * 10**9, 100)]
+    readings = [
+        ClockReading(T0, 10**9, 10**9, 10**9, 100),
+        ClockReading(T0 + 10**9 + 500_000_000, 2 * 10**9, 2 * 10**9, 2 * 10**9, 100),
+    ]
     monkeypatch.setattr(module, "read_clocks", lambda: readings[min(1, reads.pop() if reads else 1)])
     reads = [0]
     rows: list[Record] = []
@@ -176,3 +179,21 @@ async def test_a_step_of_the_probes_clock_is_an_event_and_a_new_epoch(
     assert event.tags["kind"] == "clock_stepped"
     assert event.fields["step_s"] == 0.5
     assert measuring.clock_epoch() == 1
+
+
+async def test_a_slew_of_the_probes_clock_is_told_once_and_no_new_epoch(
+    kind: FakeKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Ten seconds at the oscillator's own rate, then five at 1,000 ppm more: realtime and monotonic alike, raw not.
+    shown = [0]
+    for rate in [0] * 10 + [1000] * 5:
+        shown.append(shown[-1] + 10**9 + rate * 1000)
+    readings = iter(ClockReading(T0 + ns, ns, ns, n * 10**9, 100) for n, ns in enumerate(shown))
+    monkeypatch.setattr(module, "read_clocks", lambda: next(readings))
+    rows: list[Record] = []
+    measuring = Measuring(settings(), rows.extend)
+    epochs = {measuring.clock_epoch() for _ in range(15)}
+    assert epochs == {0}
+    (event,) = rows
+    assert event.tags["kind"] == "clock_slewed"
+    assert event.fields["rate_ppm"] == pytest.approx(1000.0)

@@ -27,6 +27,7 @@ from timesync.pipeline import Pipeline
 from timesync.plugin import EngineContext, load_kind
 from timesync.records import CLAIM_VALID
 from timesync.settings import ProbeSettings, SiteSettings, SpoolSettings, TargetSettings, Tie
+from timesync.slews import SlewWatch
 from timesync.text import aligned, offset_text, size_text
 
 if TYPE_CHECKING:
@@ -177,12 +178,14 @@ def _target(
     )
 
 
-async def _engines(settings: ProbeSettings) -> Mapping[str, Engine]:
-    """An engine for each kind of target that there is."""
+async def _engines(settings: ProbeSettings, slews: SlewWatch) -> Mapping[str, Engine]:
+    """An engine for each kind of target that there is; whenever one looks at the clocks, `slews` does too."""
     watch = ClockWatch(read_clocks())
 
     def epoch() -> int:
-        watch.observe(read_clocks())
+        reading = read_clocks()
+        watch.observe(reading)
+        slews.observe(reading, watch.epoch)
         return watch.epoch
 
     def ignore(_: Event) -> None:
@@ -196,7 +199,8 @@ async def _measure(
     settings: ProbeSettings, count: int, interval_s: float, listen_s: float, *, show: bool
 ) -> Sequence[_Line]:
     """Poll every target `count` times (and a few more where interleaved mode needs it to complete)."""
-    engines = await _engines(settings)
+    slews = SlewWatch(settings.oscillator_ppm * 1e-6)
+    engines = await _engines(settings, slews)
     lines: dict[str, _Line] = {}
     for target in settings.targets:
         lines[target.name] = _Line(target, await engines[target.kind].open_target(target))
@@ -206,7 +210,7 @@ async def _measure(
         """A further PTP master gets a line of its own, and is polled with the target that found it."""
         lines[child.name] = _Line(child, None)
 
-    pipeline = Pipeline(settings, found)
+    pipeline = Pipeline(settings, found, slews.excess_s)
     if "ptp" in engines:
         await asyncio.sleep(listen_s)
     loop = asyncio.get_running_loop()

@@ -9,7 +9,8 @@ reference whatever the probe's clock does; the reference's tie adds (reference -
 
 The line between two reference measurements d1 before and d2 after leaves an error of at most 2 phi d1 d2 / (d1 + d2) for a
 probe's clock whose rate stays within phi of any constant. Outside all measurements the last one is held, and the error grows
-with the age times the greatest rate that the measurements allow.
+with the age times the greatest rate that the measurements allow. A probe's clock that is slewed keeps no constant rate: how far
+it was seen to be slewed comes on top, S1 before and S2 after the instant leaving at most (d2 S1 + d1 S2) / (d1 + d2) off the line.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from timesync.model import ClockOffset, TimeError
 from timesync.quick import quick
 from timesync.reasons import Reason
 from timesync.timescale import GREATEST_RATE
-from timesync.uncertainty import PHI, SQRT3, TypeA, bound_of, standard_uncertainty_s
+from timesync.uncertainty import PHI, SQRT3, TypeA, bound_of, standard_uncertainty_s, steady
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from timesync.settings import Tie
+    from timesync.uncertainty import Slewed
 
 __all__ = ["Differencer", "LocalReference"]
 
@@ -75,13 +77,15 @@ class Differencer:
 
     Push every offset, the reference's by `reference`, a target's by `target`; both give the time errors that became complete.
     `overdue` gives those that will wait no longer. Instants are ns on the probe's clock; `now_ns` may be stepped with it.
+    `slewed` tells how far that clock was slewed between two instants.
     """
 
-    def __init__(self, name: str, tie: Tie, *, max_age_s: float, phi: float = PHI) -> None:
+    def __init__(self, name: str, tie: Tie, *, max_age_s: float, phi: float = PHI, slewed: Slewed = steady) -> None:
         self.name = name
         self.tie = tie
         self._max_age_ns = round(max_age_s * 1e9)
         self._phi = phi
+        self._slewed = slewed
         self._references: dict[int, list[ClockOffset]] = {}
         self._waiting: list[_Waiting] = []
         self._ready: deque[ClockOffset] = deque()
@@ -225,33 +229,36 @@ class Differencer:
         gap_s = d1_s + d2_s
         w2 = d1_s / gap_s if gap_s > 0 else 0.0
         w1 = 1.0 - w2
+        slew_s = w1 * self._slewed(offset.clock_epoch, earlier.at_ns, at_ns)
+        slew_s += w2 * self._slewed(offset.clock_epoch, at_ns, later.at_ns)
         return _AtInstant(
             earlier.offset_s + (later.offset_s - earlier.offset_s) * w2,
             w1 * earlier.bound_path_s + w2 * later.bound_path_s,
             w1 * earlier.bound_timestamping_s + w2 * later.bound_timestamping_s,
             w1 * earlier.bound_oscillator_s + w2 * later.bound_oscillator_s,
             w1 * earlier.upstream_s + w2 * later.upstream_s,
-            2.0 * self._phi * d1_s * d2_s / gap_s if gap_s > 0 else 0.0,
+            2.0 * self._phi * d1_s * d2_s / gap_s + slew_s if gap_s > 0 else 0.0,
         )
 
     def _held(self, references: Sequence[ClockOffset], index: int, at_ns: int) -> _AtInstant:
         """One measurement of the reference, held until or from the instant."""
         single = references[index]
         age_s = abs(at_ns - single.at_ns) / 1e9
+        slew_s = self._slewed(single.clock_epoch, min(at_ns, single.at_ns), max(at_ns, single.at_ns))
         return _AtInstant(
             single.offset_s,
             single.bound_path_s,
             single.bound_timestamping_s,
             single.bound_oscillator_s,
             single.upstream_s,
-            self._greatest_rate(references, index) * age_s,
+            self._greatest_rate(references, index) * age_s + slew_s,
         )
 
     def _greatest_rate(self, references: Sequence[ClockOffset], index: int) -> float:
         """The largest rate of the probe's clock against the reference near a measurement, s/s.
 
         Its mean rate to the neighbouring measurement is known within both their bounds, and the rate at any instant lies within
-        2 phi of that mean. Without a neighbour only the kernel's own limit is known.
+        2 phi of that mean, slews left out of both. Without a neighbour only the greatest frequency correction is known.
         """
         neighbour = index - 1 if index > 0 else index + 1
         if neighbour >= len(references):
@@ -261,6 +268,7 @@ class Differencer:
         if gap_s == 0.0:
             return GREATEST_RATE
         change_s = abs(one.offset_s - other.offset_s) + one.bound_s + other.bound_s
+        change_s += self._slewed(one.clock_epoch, min(one.at_ns, other.at_ns), max(one.at_ns, other.at_ns))
         return min(GREATEST_RATE, change_s / gap_s + 2.0 * self._phi)
 
     def _fresh(self, reference: ClockOffset, at_ns: int) -> ClockOffset | None:
