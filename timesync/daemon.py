@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from timesync import systemd
 from timesync.errors import TimesyncError
 from timesync.export.prometheus import Exposition
+from timesync.leapservice import LeapService
 from timesync.measuring import TICK_S, Measuring
 from timesync.model import Event, Severity
 from timesync.plugin import load_kind
@@ -67,6 +68,9 @@ class Daemon:
         self.exposition = Exposition(site.name, site.probe, tallies=lambda: self.measuring.pipeline.states)
         self.measuring = Measuring(
             settings, self._store, self.exposition.observe_event, self._show_target, self._keep_drafts
+        )
+        self._leaps = LeapService(
+            settings.leap_seconds_file, self._report, self.exposition.set_leap_expiry, clock_ns=time.time_ns
         )
         sinks = self._make_sinks()
         self._spool = Spool(settings.spool, [sink.name for sink in sinks], clock_ns=time.time_ns)
@@ -169,6 +173,7 @@ class Daemon:
         self._delivery.wake()
         for record in records:
             self.exposition.observe(record)
+        self._leaps.observe(records)
         if self._stability is not None:
             self._stability.observe(records)
 
@@ -226,6 +231,7 @@ class Daemon:
             self._heartbeat_s = loop.time()
             self.exposition.set_loop_lag(self._heartbeat_s - due_s)
             self.measuring.tick()
+            self._leaps.tick(self._heartbeat_s, self.measuring.pipeline.states)
             self.exposition.set_clock_changes(steps=self.measuring.clock_steps, suspends=self.measuring.suspends)
             self.exposition.set_engine_counts(self.measuring.engine_counts())
             self.exposition.set_schedule_lag(self.measuring.schedule_lag_s)
@@ -285,6 +291,7 @@ class Daemon:
         self._compute_stability(new)
         self._run_stability()
         self.settings = new
+        self._leaps.load(new.leap_seconds_file, self.measuring.pipeline.states)
         for name in shown - set(self.measuring.pipeline.states):
             self.exposition.remove_target(name)
         self._show_targets(new)

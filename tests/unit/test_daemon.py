@@ -88,6 +88,7 @@ async def test_what_is_measured_is_in_history_and_metrics(tmp_path: Path) -> Non
         status, metrics = await get(daemon, "/metrics")
         assert status == 200
         assert 'timesync_time_error_seconds{probe="probe"' in metrics or "timesync_time_error_seconds{" in metrics
+        assert "timesync_leap_table_expiry_timestamp_seconds{" in metrics
         assert (await get(daemon, "/healthz"))[0] == 200
         ready = json.loads((await get(daemon, "/readyz"))[1])
         polls = {name: state.polls for name, state in daemon.measuring.pipeline.states.items()}
@@ -100,6 +101,7 @@ async def test_what_is_measured_is_in_history_and_metrics(tmp_path: Path) -> Non
     history.close()
     assert events(tmp_path)[0] == "started"
     assert events(tmp_path)[-1] == "stopped"
+    assert "leap_table" in events(tmp_path)
 
 
 async def test_a_reload_keeps_what_did_not_change_and_opens_what_is_new(tmp_path: Path) -> None:

@@ -248,7 +248,7 @@ CLOCK = Table(
         Key(
             "leap_seconds_file",
             Type.FILE,
-            "a leap-seconds.list",
+            "a leap-seconds.list, which servers' announcements of leap seconds are compared with",
             '"/usr/share/zoneinfo/leap-seconds.list"',
             default_text="the system's or the one that comes with timesync, whichever expires later",
         ),

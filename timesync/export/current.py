@@ -131,6 +131,7 @@ class ProbeView:
     clock_steps: int = 0
     clock_suspends: int = 0
     unknown_target: int = 0
+    leap_expiry_ns: int | None = None
     engines: Mapping[str, EngineCounts] = field(default_factory=dict)
 
 
@@ -157,6 +158,7 @@ class Current:
         self._clock_steps = 0
         self._clock_suspends = 0
         self._unknown_target = 0
+        self._leap_expiry_ns: int | None = None
         self._engines: Mapping[str, EngineCounts] = {}
         self._events: dict[tuple[str, str], int] = {}
 
@@ -231,6 +233,10 @@ class Current:
         self._clock_steps = steps
         self._clock_suspends = suspends
 
+    def set_leap_expiry(self, expires_ns: int) -> None:
+        """Show until when leap seconds are known (Unix ns)."""
+        self._leap_expiry_ns = expires_ns
+
     def snapshot(self, now_s: float, tallies: Mapping[str, Tally]) -> Snapshot:
         """What is to be shown now; some microseconds a target, so that it can be taken on the event loop."""
         views = []
@@ -258,6 +264,7 @@ class Current:
             clock_steps=self._clock_steps,
             clock_suspends=self._clock_suspends,
             unknown_target=self._unknown_target,
+            leap_expiry_ns=self._leap_expiry_ns,
             engines=self._engines,
         )
         return Snapshot(self._labels, views, probe, self._events.copy())

@@ -222,6 +222,11 @@ _TABLE: tuple[Metric, ...] = (
     _probe(_G, "timesync_targets", "Targets that are configured."),
     _probe(_C, "timesync_clock_steps_total", "Steps of the probe's own clock since the daemon started."),
     _probe(_C, "timesync_clock_suspends_total", "Sleeps of the probe's machine since the daemon started."),
+    _probe(
+        _G,
+        "timesync_leap_table_expiry_timestamp_seconds",
+        "Until when leap seconds are known, Unix time; past it, a new leap-seconds.list is needed.",
+    ),
     _probe(_G, "timesync_event_loop_lag_seconds", "How late the event loop woke up, newest check."),
     _probe(_G, "timesync_schedule_lag_seconds", "How late the newest poll began."),
     _probe(_C, "timesync_events_total", "Events, by kind and severity.", "kind", "severity"),

@@ -177,6 +177,7 @@ def _probe_samples(probe: ProbeView, labels: Mapping[str, str]) -> Iterator[Samp
         "timesync_schedule_lag_seconds": probe.schedule_lag_s,
         "timesync_exposition_unknown_target_total": probe.unknown_target,
         "timesync_spool_limit_bytes": probe.spool_limit_bytes,
+        "timesync_leap_table_expiry_timestamp_seconds": _seconds(probe.leap_expiry_ns),
     }
     yield from _known(values, labels)
     for kind, counts in probe.engines.items():
