@@ -146,6 +146,9 @@ class Measuring:
         change = self._watch.observe(reading)
         if change is not None:
             self.event(_clock_event(change))
+            withheld = self.pipeline.clock_stepped(change.epoch, change.at_ns)
+            if withheld is not None:
+                self.event(withheld)
         slew = self._slews.observe(reading, self._watch.epoch)
         if slew is not None:
             self.event(_slew_event(slew))

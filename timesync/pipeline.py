@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from timesync.model import ClockOffset, Exchange, Missed, TimeError, Timestamping
+from timesync.model import ClockOffset, Event, Exchange, Missed, Severity, TimeError, Timestamping
 from timesync.reasons import Reason
 from timesync.records import Recorder
 from timesync.reference.differencing import Differencer, LocalReference
@@ -92,6 +92,7 @@ class Pipeline:
         self.settings = settings
         self._found = found
         self._slewed = slewed
+        self._epoch = 0
         self.recorder = Recorder(settings.site.name, settings.site.probe, settings.coverage_factor)
         self.states: dict[str, TargetState] = {}
         self._phi = settings.oscillator_ppm * 1e-6
@@ -109,8 +110,11 @@ class Pipeline:
         local = settings.local_reference
         if local is None:
             self._local = None
-        elif self._local is None or self._local.tie != local.tie:
-            self._local = LocalReference(local.tie)
+        elif self._local is None or (self._local.tie, self._local.settle_s) != (local.tie, local.settle_s):
+            before = self._local
+            self._local = LocalReference(local.tie, settle_s=local.settle_s, epoch=self._epoch)
+            if before is not None:
+                self._local.resume(before)
         wanted = {
             target.name: Differencer(
                 target.name, target.tie, max_age_s=settings.reference_max_age_s, phi=self._phi, slewed=self._slewed
@@ -171,6 +175,23 @@ class Pipeline:
         """
         drafts, self._drafts = self._drafts, []
         return drafts
+
+    def clock_stepped(self, epoch: int, at_ns: int) -> Event | None:
+        """The probe's clock was stepped, or its machine slept: its new epoch, and the instant by it.
+
+        An event if claims are withheld because of it.
+        """
+        self._epoch = epoch
+        local = self._local
+        if local is None:
+            return None
+        local.stepped(epoch, at_ns)
+        withheld = sum(state.reference == LOCAL for state in self.states.values())
+        if not withheld or not local.settle_s:
+            return None
+        text = f"the host clock, the reference of {withheld} targets, was stepped: no claims by it for {local.settle_s:g} s"
+        evidence = {"settle_s": local.settle_s, "targets": withheld, "clock_epoch": epoch}
+        return Event("local_reference_withheld", at_ns, Severity.WARNING, text, None, evidence)
 
     def tick(self, now_ns: int) -> Sequence[Record]:
         """Once a second or so: rows of measurements that have waited long enough for their reference."""

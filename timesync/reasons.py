@@ -76,6 +76,7 @@ class Reason(StrEnum):
     REFERENCE_PENDING = "reference_pending"
     REFERENCE_STALE = "reference_stale"
     REFERENCE_EXPIRED = "reference_expired"
+    LOCAL_CLOCK_STEPPED = "local_clock_stepped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,4 +165,9 @@ REASONS: dict[Reason, Meaning] = {
     ),
     Reason.REFERENCE_STALE: Meaning(_R, "no fresh measurement of the reference", "see the reference's own losses"),
     Reason.REFERENCE_EXPIRED: Meaning(_R, "the reference's tie to UTC(k) is no longer valid", "renew its calibration"),
+    Reason.LOCAL_CLOCK_STEPPED: Meaning(
+        _R,
+        "the host clock, declared as the reference, was stepped, or its machine slept, less than settle_s ago",
+        "find what sets the clock; the claims come back by themselves",
+    ),
 }

@@ -59,9 +59,13 @@ class TargetSettings:
 
 @dataclass(frozen=True, slots=True)
 class LocalReferenceSettings:
-    """The probe's host clock, declared to realise UTC(k); its name as a reference is `local`."""
+    """The probe's host clock, declared to realise UTC(k); its name as a reference is `local`.
+
+    For `settle_s` after it was stepped, or its machine slept, nothing is claimed by it.
+    """
 
     tie: Tie
+    settle_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -445,9 +445,29 @@ def test_scatter_enters_u_against_the_local_clock_as_well() -> None:
 
 @pytest.mark.parametrize("step_ns", [-3600 * S, 3600 * S])
 def test_scatter_against_the_local_clock_is_not_fed_across_its_steps(step_ns: int) -> None:
-    probe, local = ProbeClock(steps=[(20.5, step_ns)]), LocalReference(Tie("UTC(TEST)", bound_s=1.0))
+    probe = ProbeClock(steps=[(20.5, step_ns)])
+    local = LocalReference(Tie("UTC(TEST)", bound_s=1.0), settle_s=0.0)
     x = [1e-6 * (n % 2) for n in range(40)]
     errors = [local.target(Clock("target", x_s).measured(probe, float(n))) for n, x_s in enumerate(x)]
     # +-1 us in turns: TDEV is 2 us over sqrt 6 (SP 1065 section 5.2.6), before the step and soon after it.
     for error in (errors[19], errors[39]):
         assert error.u_parts["type_a"] == pytest.approx(2e-6 / math.sqrt(6), rel=0.02)
+
+
+@pytest.mark.parametrize("step_ns", [-3600 * S, -S, S, 3600 * S])
+def test_local_clock_that_was_stepped_carries_no_claim_until_it_has_settled(step_ns: int) -> None:
+    probe, local = ProbeClock(steps=[(10.5, step_ns)]), LocalReference(TIE, settle_s=100.0)
+    errors = [local.target(Clock("target").measured(probe, float(n))) for n in range(120)]
+    claimed = [error.no_claim for error in errors]
+    # The step is seen by the first measurement after it, at 11 s.
+    assert claimed == [None] * 11 + [Reason.LOCAL_CLOCK_STEPPED] * 100 + [None] * 9
+    assert all((error.time_error_s is None) == (error.no_claim is not None) for error in errors)
+    # An exchange from before the step that comes late was made by the clock as it was declared.
+    assert local.target(Clock("target").measured(probe, 9.5)).no_claim is None
+
+
+def test_local_clock_declared_anew_is_no_more_settled_than_it_was() -> None:
+    probe, local, renewed = ProbeClock(steps=[(10.5, S)]), LocalReference(TIE), LocalReference(Tie("UTC(TEST)", 1.0))
+    local.target(Clock("target").measured(probe, 11.0))
+    renewed.resume(local)
+    assert renewed.target(Clock("target").measured(probe, 12.0)).no_claim is Reason.LOCAL_CLOCK_STEPPED

@@ -189,3 +189,26 @@ def test_the_newest_state_is_of_the_newest_epoch_when_the_probes_clock_was_set_b
     # One from before the step that comes late changes nothing.
     pipeline.outcomes("server", [exchange("server", T0 + 10**9, 5e-6)], back_ns)
     assert pipeline.states["server"].error is error
+
+
+def test_a_step_of_the_local_reference_withholds_its_claims_and_says_so() -> None:
+    pipeline = Pipeline(settings(SERVER, local=NIM))
+    event = pipeline.clock_stepped(1, T0)
+    assert event is not None
+    assert event.kind == "local_reference_withheld"
+    assert event.evidence["settle_s"] == 300.0
+    claims = []
+    for seconds in (1, 299, 301):
+        at_ns = T0 + seconds * 10**9
+        (row,) = pipeline.outcomes("server", [replace(exchange("server", at_ns, 5e-6), clock_epoch=1)], at_ns)
+        claims.append(row.fields["claim"])
+    assert claims == ["local_clock_stepped", "local_clock_stepped", "valid"]
+    assert Pipeline(settings(REFERENCE, SERVER)).clock_stepped(1, T0) is None
+
+
+def test_a_local_reference_declared_at_a_reload_takes_the_clocks_epoch_as_it_is() -> None:
+    pipeline = Pipeline(settings(SERVER))
+    pipeline.clock_stepped(1, T0)
+    pipeline.configure(settings(SERVER, local=NIM))
+    (row,) = pipeline.outcomes("server", [replace(exchange("server", T0 + 10**9, 5e-6), clock_epoch=1)], T0)
+    assert row.fields["claim"] == "valid"

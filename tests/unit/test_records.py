@@ -67,7 +67,8 @@ def claims() -> list[TimeError]:
             told += differences.target(clock_offset(exchange(at_ns=at_ns + 10**9)), at_ns)
         told += differences.provisional(at_ns + 10**10, 1.0)
         told += differences.flush()
-        told.append(LocalReference(tie).target(clock_offset(exchange())))
+        told.append(LocalReference(tie, epoch=4).target(clock_offset(exchange())))
+    told.append(LocalReference(TIE, epoch=3).target(clock_offset(exchange())))
     lonely = Differencer("reference", TIE, max_age_s=64.0)
     lonely.target(clock_offset(exchange()), NOW_NS)
     told += lonely.flush()
@@ -80,7 +81,7 @@ def claims() -> list[TimeError]:
 def test_every_field_of_a_measured_row_is_in_the_table_with_its_type() -> None:
     told = claims()
     assert {error.no_claim for error in told} == {
-        None, Reason.REFERENCE_EXPIRED, Reason.REFERENCE_STALE, Reason.NO_REFERENCE,
+        None, Reason.REFERENCE_EXPIRED, Reason.REFERENCE_STALE, Reason.NO_REFERENCE, Reason.LOCAL_CLOCK_STEPPED,
     }  # fmt: skip
     emitted: set[str] = set()
     for error in told:

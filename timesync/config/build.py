@@ -51,7 +51,9 @@ def build(draft: Draft, environment: Mapping[str, str]) -> ProbeSettings:
         site=SiteSettings(**values["site"]),
         targets=tuple(_target(target, default) for target in draft.many["target"]),
         spool=SpoolSettings(**spool),
-        local_reference=LocalReferenceSettings(_tie(local, "")) if draft.single["local_reference"].given else None,
+        local_reference=LocalReferenceSettings(_tie(local, ""), local["settle_s"])
+        if draft.single["local_reference"].given
+        else None,
         history=HistorySettings(**values["history"]),
         influx=tuple(InfluxSettings(**sink.values) for sink in draft.many["influxdb"]),
         http=HttpSettings(**values["http"]),

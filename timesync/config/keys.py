@@ -212,6 +212,17 @@ LOCAL_REFERENCE = Table(
             default_text="no end declared",
             wrong_names=("tie_valid_until",),
         ),
+        Key(
+            "settle_s",
+            Type.NUMBER,
+            "how long nothing is claimed by the host clock after it was stepped, or its machine slept",
+            "300",
+            unit="s",
+            default=300.0,
+            low=0,
+            high=DAY_S,
+            wrong_names=("settle", "settling_s"),
+        ),
     ),
     wrong_names=("local",),
 )

@@ -277,18 +277,42 @@ class Differencer:
 
 
 class LocalReference:
-    """The probe's host clock as the reference, declared to realise UTC(k): a time error is the offset itself, plus the tie."""
+    """The probe's host clock as the reference, declared to realise UTC(k): a time error is the offset itself, plus the tie.
 
-    def __init__(self, tie: Tie, name: str = "local") -> None:
+    A step is out of keeping with the declaration: for `settle_s` after it nothing is claimed. `epoch` is the clock's, now.
+    """
+
+    def __init__(self, tie: Tie, name: str = "local", *, settle_s: float = 300.0, epoch: int = 0) -> None:
         self.name = name
         self.tie = tie
+        self.settle_s = settle_s
+        self._epoch = epoch
+        self._settled_ns: int | None = None
         self._scatter: dict[str, TypeA] = {}
+
+    def stepped(self, epoch: int, at_ns: int) -> None:
+        """The clock was stepped, or its machine slept: the epoch that began with it, and an instant of that (Unix ns)."""
+        self._epoch, self._settled_ns = epoch, at_ns + round(self.settle_s * 1e9)
+
+    def resume(self, other: LocalReference) -> None:
+        """Take over from the same clock under another declaration: it is no more settled than it was."""
+        self._epoch, self._settled_ns = other._epoch, other._settled_ns
+
+    def _no_claim(self, offset: ClockOffset) -> Reason | None:
+        until_ns = self.tie.valid_until_ns
+        if until_ns is not None and offset.at_ns > until_ns:
+            return Reason.REFERENCE_EXPIRED
+        if self._settled_ns is not None and offset.clock_epoch == self._epoch and offset.at_ns < self._settled_ns:
+            return Reason.LOCAL_CLOCK_STEPPED
+        return None
 
     def target(self, offset: ClockOffset) -> TimeError:
         """A measurement of a target: complete at once."""
-        until_ns = self.tie.valid_until_ns
-        if until_ns is not None and offset.at_ns > until_ns:
-            return TimeError(offset, self.name, self.tie.realises, no_claim=Reason.REFERENCE_EXPIRED)
+        if offset.clock_epoch > self._epoch:
+            self.stepped(offset.clock_epoch, offset.at_ns)
+        no_claim = self._no_claim(offset)
+        if no_claim is not None:
+            return TimeError(offset, self.name, self.tie.realises, no_claim=no_claim)
         bound = {
             "path": offset.bound_path_s,
             "timestamping": offset.bound_timestamping_s,
