@@ -277,6 +277,53 @@ async def test_fault_of_the_operating_system_in_a_sink_is_an_outage_not_a_crash(
     assert stage.delivery.status().sinks["one"].depth == 5
 
 
+async def test_surprise_in_a_sink_is_an_outage_with_a_trace_not_a_crash(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = stage.sinks
+    one.error = ValueError("a reply that the client cannot read")
+    stage.append(0, 5)
+    await stage.times.pass_until(2)
+    assert not stage.task.done()
+    assert two.numbers == list(range(5))
+    assert stage.delivery.status().sinks["one"].last_error == "a reply that the client cannot read"
+    assert "Traceback" in caplog.text
+    one.error = None
+    await stage.times.pass_until(10)
+    assert one.numbers == list(range(5))
+    assert stage.kinds == ["sink_unavailable", "sink_recovered"]
+
+
+async def test_sink_that_cannot_be_closed_leaves_none_open(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    async def fails() -> None:
+        raise RuntimeError("already gone")
+
+    stage.sinks[0].close = fails  # type: ignore[method-assign]  # a sink that fails
+    assert await stage.end()
+    assert stage.sinks[1].closed
+    assert "already gone" in caplog.text
+
+
+async def test_end_tries_a_sink_in_its_pause_once_more(stage: Stage) -> None:
+    one = stage.sinks[0]
+    one.error = SinkUnavailableError("restarting")
+    stage.append(0, 250)
+    await stage.times.pass_until(3.1)
+    one.error = None
+    assert await stage.end()
+    assert sorted(one.numbers) == list(range(250))
+
+
+async def test_end_tries_a_sink_that_is_still_away_only_once(stage: Stage) -> None:
+    one = stage.sinks[0]
+    one.error = SinkUnavailableError("restarting")
+    stage.append(0, 5)
+    await stage.times.pass_until(3.1)
+    tries = len(one.attempts_s)
+    assert not await stage.end()
+    assert len(one.attempts_s) == tries + 1
+
+
 @pytest.mark.parametrize(
     ("failures", "wish_s", "uniform", "expected"),
     [

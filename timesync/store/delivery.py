@@ -9,6 +9,7 @@ Source for the jitter: "Exponential Backoff And Jitter" (AWS Architecture Blog),
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from timesync.store.spool import Batch, Spool
 
 __all__ = ["Delivery", "DeliveryOptions", "backoff_s", "wait_for"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +119,14 @@ class Delivery:
                     task.cancel()
         finally:
             for sink in self._sinks.values():
-                await sink.close()
+                await _close(sink)
             self._tell_events()
             self._ended.set()
 
     async def stop(self, deadline_s: float) -> bool:
         """Flush: give each sink what it has not got, for at most so long; true if all of it went out.
 
+        A sink that was away is tried once more: it may be back, and its pause is longer than there is time for.
         What did not go out stays in the spool for the next start. Returns when `run` has ended; a `run` that has not begun
         by now delivers nothing any more.
         """
@@ -157,10 +161,11 @@ class Delivery:
                 await self._wait(self._stopping, self._options.linger_s)
                 turns = (Lane.LIVE, Lane.BACKLOG)
                 continue
+            is_last_try = self._stopping.is_set()
             if not await self._hand_over(sink, batch):
-                if self._stopping.is_set():
+                if is_last_try:
                     return
-                continue
+                continue  # also where the pause was cut short by `stop`: that is the last try's turn
             if batch.lane is Lane.BACKLOG:
                 turns = (Lane.LIVE, Lane.BACKLOG)
             elif len(batch.records) < self._options.batch_size and not self._stopping.is_set():
@@ -189,6 +194,12 @@ class Delivery:
                 await self._failed(sink.name, error, error.retry_after_s)
                 return False
             except (OSError, StoreError) as error:
+                await self._failed(sink.name, error, None)
+                return False
+            except Exception as error:
+                # A sink is a client library and a database we do not know: whatever it raises, the records are safe in the spool
+                # and the other sinks and the measuring must go on. It is a fault of ours or theirs, so the log has all of it.
+                log.exception("sink %r failed unexpectedly", sink.name)
                 await self._failed(sink.name, error, None)
                 return False
         await self._spool.in_worker(self._spool.settle, batch, refusals)
@@ -238,3 +249,11 @@ class Delivery:
 
     def _tell(self, kind: str, severity: Severity, text: str, sink: str) -> None:
         self._report(Event(kind, self._clock_ns(), severity, text, evidence={"sink": sink}))
+
+
+async def _close(sink: Sink) -> None:
+    """Close a sink; what it raises must not keep the others open, nor end the daemon."""
+    try:
+        await sink.close()
+    except Exception:
+        log.exception("sink %r could not be closed properly", sink.name)
