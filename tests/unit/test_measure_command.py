@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from support.scripted import Behaviour, ScriptedServer
+
 from probes.simulated import SimulatedServer, Spec
 
 if TYPE_CHECKING:
@@ -63,6 +65,32 @@ async def test_ipv6_works_as_well() -> None:
         status, document = await measured(address)
     assert status == 0
     assert abs(document["targets"][0]["offset_s"] + 0.5) <= document["targets"][0]["bound_s"]
+
+
+@asynccontextmanager
+async def scripted(behaviour: Behaviour) -> AsyncIterator[str]:
+    with ScriptedServer(behaviour) as server:
+        yield server.target
+
+
+async def test_what_the_server_says_of_itself_is_shown_with_its_names() -> None:
+    async with scripted(Behaviour(reference_id="GPS", leap=1)) as address:
+        _, document = await measured(address)
+        _, table, _ = await timesync("measure", *QUICK, address)
+    (target,) = document["targets"]
+    # RFC 5905 figures 9, 11 and 12.
+    assert (target["reference_id"], target["reference_name"]) == ("GPS", "Global Position System")
+    assert target["stratum_text"] == "primary reference (1)"
+    assert target["leap_text"] == "last minute of the day has 61 seconds"
+    note = "primary reference (1), GPS (Global Position System), last minute of the day has 61 seconds"
+    assert note in table
+
+
+async def test_server_of_stratum_2_has_a_source_without_a_name() -> None:
+    async with scripted(Behaviour(stratum=2, reference_id="192.0.2.1")) as address:
+        _, document = await measured(address)
+    (target,) = document["targets"]
+    assert (target["reference_name"], target["stratum_text"]) == (None, "secondary reference (2)")
 
 
 async def test_against_a_reference_the_time_error_is_what_is_judged() -> None:

@@ -23,6 +23,7 @@ from timesync.commands.numbers import count, interval, key_number, seconds
 from timesync.commands.ptp_urls import ptp_target
 from timesync.errors import ConfigError, Problem
 from timesync.model import Missed
+from timesync.ntp_names import leap_name, reference_id_name, stratum_name
 from timesync.pipeline import Pipeline
 from timesync.plugin import EngineContext, load_kind
 from timesync.records import CLAIM_VALID
@@ -307,6 +308,7 @@ def _target_document(line: _Line) -> dict[str, Any]:
         "target": line.target.name,
         "is_reference": line.target.tie is not None,
         **{name: fields.get(name) for name in names},
+        **_named(fields),
         **{name: fields[name] for name in ptp if name in fields},
         **{name: fields[name] for name in claimed if name in fields and "realises" in fields},
         "reason": _reason(line, best),
@@ -317,6 +319,29 @@ def _target_document(line: _Line) -> dict[str, Any]:
             {"at_ns": missed.at_ns, "reason": missed.reason.value, "detail": missed.detail} for missed in line.missed
         ],
     }
+
+
+def _named(fields: Mapping[str, FieldValue]) -> dict[str, str | None]:
+    """What the server's numbers and its reference identifier are called; None where there is no name."""
+    leap, stratum, reference_id = (fields.get(name) for name in ("leap", "stratum", "reference_id"))
+    return {
+        "leap_text": leap_name(leap) if isinstance(leap, int) else None,
+        "stratum_text": stratum_name(stratum) if isinstance(stratum, int) else None,
+        "reference_name": reference_id_name(reference_id) if isinstance(reference_id, str) and stratum == 1 else None,
+    }
+
+
+def _source(fields: Mapping[str, FieldValue]) -> str:
+    """What an NTP server says that it follows, and a leap second that it announces."""
+    named = _named(fields)
+    if named["stratum_text"] is None or "reference_id" not in fields:
+        return ""
+    parts = [named["stratum_text"], str(fields["reference_id"])]
+    if named["reference_name"] is not None:
+        parts[1] += f" ({named['reference_name']})"
+    if fields.get("leap") in {1, 2}:
+        parts.append(str(named["leap_text"]))
+    return ", ".join(parts)
 
 
 def _table(args: argparse.Namespace, lines: Sequence[_Line]) -> Iterator[str]:
@@ -354,5 +379,5 @@ def _cells(args: argparse.Namespace, line: _Line) -> tuple[str, ...]:
         str(fields["timestamping"]),
         str(fields.get("mode", "-")),
         answers,
-        note,
+        note or _source(fields),
     )
