@@ -67,7 +67,12 @@ class Daemon:
         site = settings.site
         self.exposition = Exposition(site.name, site.probe, tallies=lambda: self.measuring.pipeline.states)
         self.measuring = Measuring(
-            settings, self._store, self.exposition.observe_event, self._show_target, self._keep_drafts
+            settings,
+            self._store,
+            self.exposition.observe_event,
+            found=self._show_target,
+            keep_drafts=self._keep_drafts,
+            lost=self.exposition.remove_target,
         )
         self._leaps = LeapService(
             settings.leap_seconds_file, self._report, self.exposition.set_leap_expiry, clock_ns=time.time_ns

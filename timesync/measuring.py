@@ -55,14 +55,16 @@ class Measuring:
         tell: Callable[[Event], object] = lambda event: None,  # noqa: ARG005 - nobody listens
         found: Callable[[TargetSettings], object] = lambda target: None,  # noqa: ARG005 - nobody asks
         keep_drafts: Callable[[Sequence[Record]], object] = lambda rows: None,  # noqa: ARG005 - nothing has to survive
+        lost: Callable[[str], object] = lambda name: None,  # noqa: ARG005 - nobody asks
     ) -> None:
-        """`found` is told of each clock that a target's polls have found besides, before its first row is stored.
+        """`found` is told of each clock that a target's polls have found besides, before its first row is stored; `lost` when its
+        state had to make room.
 
         `keep_drafts` gets the rows of measurements that wait for their reference, which `store` will get again, complete.
         """
         self.settings = settings
         self._slews = SlewWatch(settings.oscillator_ppm * 1e-6)
-        self.pipeline = Pipeline(settings, found, self._slews.excess_s)
+        self.pipeline = Pipeline(settings, found, self._slews.excess_s, lost)
         self.polls_by_kind: dict[str, int] = {}
         self._store = store
         self._keep_drafts = keep_drafts

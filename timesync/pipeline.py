@@ -28,6 +28,7 @@ __all__ = ["LOCAL", "Pipeline", "TargetState", "reference_of"]
 LOCAL = "local"
 # A measurement that waits longer than this for its reference is stored with what can be claimed so far.
 TELL_AFTER_S = 1.0
+CHILDREN_LIMIT = 256
 REGISTER_MASK = 0xFF
 
 
@@ -80,6 +81,8 @@ class Pipeline:
 
     An outcome may name another target than the one that was polled: a clock that the poll has found besides. Such a child has the
     settings of its parent without its tie, and the parent's reference. `found` is told of it before its first row is returned.
+    Names of children come from the network, so there are at most `CHILDREN_LIMIT` of one parent: the one that has been silent
+    longest makes room, and `lost` is told of it.
     """
 
     def __init__(
@@ -87,10 +90,12 @@ class Pipeline:
         settings: ProbeSettings,
         found: Callable[[TargetSettings], object] = lambda target: None,  # noqa: ARG005 - nobody asks
         slewed: Slewed = steady,
+        lost: Callable[[str], object] = lambda name: None,  # noqa: ARG005 - nobody asks
     ) -> None:
         """`slewed` tells how far the probe's clock was slewed between two instants."""
         self.settings = settings
         self._found = found
+        self._lost = lost
         self._slewed = slewed
         self._epoch = 0
         self.recorder = Recorder(settings.site.name, settings.site.probe, settings.coverage_factor)
@@ -149,6 +154,8 @@ class Pipeline:
         for outcome in outcomes:
             state = self.states.get(outcome.target) or self._child(outcome.target, self.states[target])
             state.polls += 1
+            if state.parent is not None:
+                self.states[outcome.target] = self.states.pop(outcome.target)
             if isinstance(outcome, Missed):
                 rows.append(self._missed(state, outcome))
             else:
@@ -167,6 +174,11 @@ class Pipeline:
         settings = replace(parent.settings, name=name, tie=None, reference=parent.reference)
         state = self.states[name] = TargetState(settings, parent.reference, parent.settings.name)
         self._found(settings)
+        # A child is put at the end when it is heard, so the first is the one that has been silent longest.
+        children = [other for other, each in self.states.items() if each.parent == parent.settings.name]
+        if len(children) > CHILDREN_LIMIT:
+            del self.states[children[0]]
+            self._lost(children[0])
         return state
 
     def take_drafts(self) -> Sequence[Record]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from timesync.model import Exchange, Missed, PtpFacts, Timestamping
-from timesync.pipeline import Pipeline
+from timesync.pipeline import CHILDREN_LIMIT, Pipeline
 from timesync.reasons import Reason
 from timesync.settings import ProbeSettings, SiteSettings, SpoolSettings, TargetSettings, Tie
 from timesync.uncertainty import PHI, clock_offset
@@ -99,3 +99,16 @@ def test_a_sync_long_before_the_question_counts_for_the_oscillator_like_one_afte
         assert abs(offset.bound_oscillator_s - 2 * PHI) < 1e-9
         assert abs(offset.delay_s - 10e-6) < 1e-12
         assert abs(offset.offset_s) < 1e-12
+
+
+def test_children_named_by_the_network_are_bounded_and_the_one_silent_longest_makes_room() -> None:
+    lost: list[str] = []
+    pipeline = Pipeline(settings(MASTER), lost=lost.append)
+    for number in range(CHILDREN_LIMIT):
+        pipeline.outcomes("gm", [exchange(f"gm/{number}", T0 + number, 0)], T0)
+    pipeline.outcomes("gm", [exchange("gm/0", T0 + 10**9, 0)], T0)
+    assert lost == []
+    pipeline.outcomes("gm", [exchange("gm/one more", T0 + 2 * 10**9, 0)], T0)
+    assert lost == ["gm/1"]
+    assert len(pipeline.states) == CHILDREN_LIMIT + 1
+    assert "gm/0" in pipeline.states
