@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 from support.scripted import Behaviour, ScriptedServer
 
 from probes.simulated import SimulatedServer, Spec
+from timesync.commands.measure import _cause, _Line
+from timesync.model import Missed
+from timesync.reasons import Reason
+from timesync.settings import TargetSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -103,6 +107,7 @@ async def test_against_a_reference_the_time_error_is_what_is_judged() -> None:
     assert abs(target["time_error_s"] - 0.025) <= target["time_error_bound_s"]
     assert target["realises"] == "UTC(NIM)"
     assert target["claim"] == "valid"
+    assert document["realises"] == "UTC(NIM)"
     assert document["reference"] == reference
 
 
@@ -139,6 +144,27 @@ async def test_mistakes_in_the_command_line_are_status_2_with_the_remedy() -> No
     for words, said in (
         (("measure",), "HOST[:PORT]"),
         (("measure", "a", "--realises", "UTC(X)"), "give --reference too"),
+        (
+            ("measure", "a", "--reference", "b", "--realises", "nim"),
+            "Write UTC and the laboratory's code in Circular T",
+        ),
+        (("measure", "a", "--reference", "b", "--realises", "nim"), '--realises "UTC(NIM)"'),
+        (("measure", "a", "--reference", "b", "--reference-u", "1e-9"), "give --realises too"),
+        (
+            (
+                "measure",
+                "a",
+                "--reference",
+                "b",
+                "--realises",
+                "UTC(X)",
+                "--reference-bound",
+                "1e-9",
+                "--reference-u",
+                "2e-9",
+            ),
+            "correct one of them",
+        ),
         (("measure", "a", "--key", "7"), "--key and --key-file go together"),
         (("measure", "host:99999"), "not a number from 1 to 65535"),
         (("measure", "a", "--count", "0"), "whole number from 1"),
@@ -162,3 +188,54 @@ async def test_help_has_examples_and_exit_codes() -> None:
     assert "measure" in output
     status, _, _ = await timesync()
     assert status == 2
+
+
+async def test_a_tie_that_is_not_declared_counts_as_0_and_that_is_said() -> None:
+    async with servers(0.010, 0.035) as (reference, server):
+        words = (server, "--reference", reference, "--realises", "UTC(NIM)")
+        _, document = await measured(*words)
+        _, table, _ = await timesync("measure", *QUICK, *words)
+        _, tied = await measured(*words, "--reference-bound", "1e-3", "--reference-u", "5e-4")
+        _, tied_table, _ = await timesync(
+            "measure", *QUICK, *words, "--reference-bound", "1e-3", "--reference-u", "5e-4"
+        )
+    assert (document["tie_declared"], tied["tie_declared"]) == (False, True)
+    assert "Its tie to UTC(NIM) is not declared and counts as 0: give --reference-bound and --reference-u." in table
+    assert "not declared" not in tied_table
+    (target,) = [each for each in tied["targets"] if not each["is_reference"]]
+    assert target["exchanges"][0]["bound_tie_s"] == 1e-3
+    assert target["exchanges"][0]["u_tie_s"] == 5e-4
+
+
+async def test_against_a_reference_that_realises_nothing_no_utc_k_is_named() -> None:
+    async with servers(0.010, 0.035) as (reference, server):
+        status, document = await measured(server, "--reference", reference)
+        _, table, _ = await timesync("measure", *QUICK, server, "--reference", reference)
+    assert status == 0
+    assert document["tie_declared"] is False
+    (target,) = [each for each in document["targets"] if not each["is_reference"]]
+    assert abs(target["time_error_s"] - 0.025) <= target["time_error_bound_s"]
+    for each in (document, target, *target["exchanges"]):
+        assert not {"realises", "claim"} & set(each)
+    assert "No tie to a UTC(k) is declared" in table
+
+
+def test_the_reason_is_the_cause_and_not_what_followed_from_it() -> None:
+    told = (
+        [Reason.TIMEOUT, Reason.KISS_DENY, Reason.STOPPED_BY_SERVER, Reason.STOPPED_BY_SERVER],
+        [Reason.KISS_RATE, Reason.HELD_BY_RATE, Reason.HELD_BY_RATE, Reason.HELD_BY_RATE],
+        [Reason.TIMEOUT, Reason.TIMEOUT, Reason.UNSYNCHRONISED],
+        [Reason.TIMEOUT, Reason.TIMEOUT, Reason.STOPPED_BY_SERVER],
+        [Reason.TIMEOUT, Reason.TIMEOUT],
+        [Reason.BAD_MAC, Reason.MALFORMED, Reason.MALFORMED],
+    )
+    causes = []
+    for reasons in told:
+        line = _Line(TargetSettings("a", "ntp", "a"), None)
+        line.missed = [Missed("a", "ntp", "a", n, reason, f"{reason} {n}", 0) for n, reason in enumerate(reasons)]
+        cause = _cause(line)
+        assert cause is not None
+        causes.append(cause.detail)
+    assert causes == [
+        "kiss_deny 1", "kiss_rate 0", "unsynchronised 2", "stopped_by_server 2", "timeout 1", "malformed 2",
+    ]  # fmt: skip

@@ -1,8 +1,8 @@
 """`timesync measure HOST...`: measure NTP servers and PTP masters once, for a person or a script.
 
 Rule: each target, and each further PTP master that is heard, gets one line: its best exchange (the one with the smallest bound), or
-the reason why there is none. Against a reference the line is target minus UTC(k), by the same pipeline as the daemon's. Nothing is
-stored.
+the reason why there is none. Against a reference that realises UTC(k) the line is target minus UTC(k), by the same pipeline as the
+daemon's; a tie that is not declared counts as 0, and that is said. Nothing is stored.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from timesync.clockwatch import ClockWatch, read_clocks
-from timesync.commands.numbers import count, interval, key_number, seconds
+from timesync.commands.numbers import count, interval, key_number, seconds, utc_k
 from timesync.commands.ptp_urls import ptp_target
 from timesync.errors import ConfigError, Problem
 from timesync.model import Missed
 from timesync.ntp_names import leap_name, reference_id_name, stratum_name
 from timesync.pipeline import Pipeline
 from timesync.plugin import EngineContext, load_kind
+from timesync.reasons import Reason
 from timesync.records import CLAIM_VALID
 from timesync.settings import ProbeSettings, SiteSettings, SpoolSettings, TargetSettings, Tie
 from timesync.slews import SlewWatch
 from timesync.text import aligned, offset_text, size_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from timesync.model import Event, FieldValue, Record
     from timesync.plugin import Engine, Prober
@@ -43,6 +44,14 @@ FINE, BEYOND, NO_ANSWER = 0, 1, 3
 # In interleaved mode a reply is completed by the next: so many polls more may be needed than exchanges are wanted.
 EXTRA_POLLS = 2
 PTP_TIMEOUT_S = 2.5
+# What explains the silence of a target: a server that sends one away before the polls that were not sent because of it, and any
+# answer or fault before mere silence.
+OF_ITSELF = 1
+RANKS = {
+    **dict.fromkeys((Reason.KISS_DENY, Reason.KISS_RSTR, Reason.KISS_RATE, Reason.KISS_OTHER), 0),
+    **dict.fromkeys((Reason.STOPPED_BY_SERVER, Reason.HELD_BY_RATE, Reason.PROBE_OVERLOADED), 2),
+    **dict.fromkeys((Reason.ASSOCIATION_ENDED, Reason.INTERLEAVED_BROKEN, Reason.LATE, Reason.TIMEOUT), 3),
+}
 # Targets of one round are asked this far apart, so that replies do not queue behind each other.
 SPACING_S = 0.002
 
@@ -78,11 +87,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--reference", metavar="HOST[:PORT]", help="server that realises UTC(k): results are against it"
     )
-    parser.add_argument("--realises", metavar="UTC(K)", help='what the reference realises, for example "UTC(NIM)"')
     parser.add_argument(
-        "--reference-bound", metavar="S", type=seconds, default=0.0, help="bound of reference - UTC(k), s"
+        "--realises", metavar="UTC(K)", type=utc_k, help='what the reference realises, for example "UTC(NIM)"'
     )
-    parser.add_argument("--reference-u", metavar="S", type=seconds, default=0.0, help="its standard uncertainty, s")
+    parser.add_argument(
+        "--reference-bound", metavar="S", type=seconds, help="its tie: the bound of reference - UTC(k), s"
+    )
+    parser.add_argument("--reference-u", metavar="S", type=seconds, help="its tie: the standard uncertainty of that, s")
     parser.add_argument("--count", metavar="N", type=count, default=4, help="exchanges with each server (4)")
     parser.add_argument("--interval", metavar="S", type=interval, default=1.0, help="seconds between them (1)")
     parser.add_argument("--timeout", metavar="S", type=interval, default=1.0, help="seconds to wait for a reply (1)")
@@ -116,6 +127,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print; returns the exit status."""
     if args.realises and not args.reference:
         args.usage_error("--realises says what a reference realises: give --reference too")
+    _check_tie(args)
     if (args.key is None) != (args.key_file is None):
         args.usage_error("--key and --key-file go together")
     logging.basicConfig(level=logging.ERROR, format="timesync: %(message)s")
@@ -130,9 +142,21 @@ def run(args: argparse.Namespace) -> int:
     return status
 
 
+def _check_tie(args: argparse.Namespace) -> None:
+    bound_s, u_s = args.reference_bound, args.reference_u
+    if not args.realises and (bound_s is not None or u_s is not None):
+        args.usage_error("--reference-bound and --reference-u tie a reference to a UTC(k): give --realises too")
+    if bound_s is not None and u_s is not None and u_s > bound_s:
+        args.usage_error("--reference-u is more than --reference-bound, which it cannot exceed: correct one of them")
+
+
+def _tie_declared(args: argparse.Namespace) -> bool:
+    return args.reference_bound is not None and args.reference_u is not None
+
+
 def _settings(args: argparse.Namespace) -> ProbeSettings:
     """The settings of this one measurement. Raises ConfigError for an address that is none."""
-    tie = Tie(args.realises or "the reference", args.reference_bound, args.reference_u)
+    tie = Tie(args.realises or args.reference or "", args.reference_bound or 0.0, args.reference_u or 0.0)
     targets = []
     if args.reference:
         targets.append(_target(args, args.reference, tie=tie))
@@ -270,14 +294,23 @@ def _best(line: _Line) -> Record | None:
 
 
 def _reason(line: _Line, best: Record | None) -> str | None:
-    """Why there is no value: the commonest miss, or why the claim fails. None where there is one."""
+    """Why there is no value: the miss that explains most, or why the claim fails. None where there is one."""
     if best is not None and _value(best) is not None:
         return None
     if best is not None:
         return str(best.fields["claim"])
-    if not line.missed:
-        return "interleaved_broken"
-    return Counter(missed.reason.value for missed in line.missed).most_common(1)[0][0]
+    cause = _cause(line)
+    return cause.reason.value if cause is not None else "interleaved_broken"
+
+
+def _cause(line: _Line) -> Missed | None:
+    """The newest of the misses that explain most: causes before their consequences, then what came most often."""
+    times = Counter(missed.reason for missed in line.missed)
+
+    def rank(missed: Missed) -> tuple[int, int]:
+        return (RANKS.get(missed.reason, OF_ITSELF), -times[missed.reason])
+
+    return min(reversed(line.missed), key=rank, default=None)
 
 
 def _status(lines: Sequence[_Line], max_offset_s: float | None) -> int:
@@ -288,17 +321,20 @@ def _status(lines: Sequence[_Line], max_offset_s: float | None) -> int:
 
 
 def _document(args: argparse.Namespace, lines: Sequence[_Line], status: int) -> dict[str, Any]:
+    realised = {"realises": args.realises} if args.realises else {}
     return {
         "at_ns": time.time_ns(),
         "reference": args.reference,
-        "realises": args.realises,
+        **realised,
+        **({"tie_declared": _tie_declared(args)} if args.reference else {}),
         "max_offset_s": args.max_offset,
         "status": status,
-        "targets": [_target_document(line) for line in lines],
+        "targets": [_target_document(line, hidden=() if args.realises else ("realises", "claim")) for line in lines],
     }
 
 
-def _target_document(line: _Line) -> dict[str, Any]:
+def _target_document(line: _Line, *, hidden: Collection[str]) -> dict[str, Any]:
+    """`hidden`: what would speak of a UTC(k) where none has been named."""
     best = _best(line)
     fields: Mapping[str, FieldValue] = best.fields if best is not None else {}
     names = ("offset_s", "bound_s", "delay_s", "timestamping", "mode", "stratum", "reference_id", "address")
@@ -310,11 +346,14 @@ def _target_document(line: _Line) -> dict[str, Any]:
         **{name: fields.get(name) for name in names},
         **_named(fields),
         **{name: fields[name] for name in ptp if name in fields},
-        **{name: fields[name] for name in claimed if name in fields and "realises" in fields},
+        **{name: fields[name] for name in claimed if name in fields and "realises" in fields and name not in hidden},
         "reason": _reason(line, best),
-        "detail": line.missed[-1].detail if best is None and line.missed else None,
+        "detail": cause.detail if best is None and (cause := _cause(line)) is not None else None,
         "polls": line.polls,
-        "exchanges": [{"at_ns": row.at_ns, **row.fields} for _, row in sorted(line.rows.items())],
+        "exchanges": [
+            {"at_ns": row.at_ns, **{name: value for name, value in row.fields.items() if name not in hidden}}
+            for _, row in sorted(line.rows.items())
+        ],
         "missed": [
             {"at_ns": missed.at_ns, "reason": missed.reason.value, "detail": missed.detail} for missed in line.missed
         ],
@@ -349,8 +388,14 @@ def _table(args: argparse.Namespace, lines: Sequence[_Line]) -> Iterator[str]:
     heads = ("TARGET", f"OFFSET FROM {against}", "BOUND", "DELAY", "TIMESTAMPS", "MODE", "ANSWERS", "NOTE")
     yield from aligned(heads, [_cells(args, line) for line in lines], right=heads[1:4])
     yield ""
-    if args.reference:
-        yield f"Target minus {args.realises or args.reference}; {args.reference} is the reference."
+    if args.realises:
+        yield f"Target minus {args.realises}; {args.reference} is the reference."
+        missing = [name for name in ("reference_bound", "reference_u") if getattr(args, name) is None]
+        if missing:
+            options = " and ".join(f"--{name.replace('_', '-')}" for name in missing)
+            yield f"Its tie to {args.realises} is not declared and counts as 0: give {options}."
+    elif args.reference:
+        yield f"Target minus {args.reference}, the reference. No tie to a UTC(k) is declared: give --realises for such a claim."
     else:
         yield "Target minus this machine's clock, which is no reference: give --reference for a claim against UTC(k)."
 
@@ -360,7 +405,8 @@ def _cells(args: argparse.Namespace, line: _Line) -> tuple[str, ...]:
     answers = f"{len(line.rows)}/{len(line.rows) + len(line.missed)}"
     reason = _reason(line, best)
     if best is None:
-        detail = line.missed[-1].detail if line.missed else ""
+        cause = _cause(line)
+        detail = cause.detail if cause is not None else ""
         return (line.target.name, "-", "-", "-", "-", "-", answers, f"{reason}: {detail}" if detail else str(reason))
     fields, value = best.fields, _value(best)
     bound = fields.get("time_error_bound_s", fields["bound_s"])

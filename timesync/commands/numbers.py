@@ -1,14 +1,15 @@
-"""Numbers and instants on the command line: what is not one is told in words, with the range."""
+"""Numbers, instants and names on the command line: what is not one is told in words, with the range or the remedy."""
 
 from __future__ import annotations
 
 import argparse
 import math
 
+from timesync.config.values import BadValueError, utc_k_name
 from timesync.errors import DataError
 from timesync.timescale import parse_utc
 
-__all__ = ["count", "instant", "interval", "key_number", "port", "seconds"]
+__all__ = ["count", "instant", "interval", "key_number", "port", "seconds", "utc_k"]
 
 
 def seconds(text: str) -> float:
@@ -37,6 +38,14 @@ def instant(text: str) -> int:
         return parse_utc(text)
     except DataError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def utc_k(text: str) -> str:
+    """The name of a UTC(k), as the configuration wants it."""
+    try:
+        return utc_k_name(text, "--realises ", '"UTC(NIM)"')
+    except BadValueError as bad:
+        raise argparse.ArgumentTypeError(f"{bad.what}. {bad.remedy}") from None
 
 
 def port(text: str) -> int:

@@ -86,12 +86,19 @@ def _name(key: Key, value: object, places: Places) -> str:
 
 
 def _utc_k(key: Key, value: object, places: Places) -> str:
-    text = _text(key, value, places)
+    return utc_k_name(_text(key, value, places), f"{key.name} = ", key.example)
+
+
+def utc_k_name(text: str, assignment: str, example: str) -> str:
+    """The name of a UTC(k), such as UTC(NIM). Raises `BadValueError`.
+
+    `assignment` is what stands before the name where it is written, `example` a name for it.
+    """
     if UTC_K.match(text):
         return text
     inner = re.fullmatch(r"\s*(?:UTC)?\s*\(?\s*([A-Za-z][A-Za-z0-9]{0,9})\s*\)?\s*", text)
     code = inner.group(1).upper() if inner and inner.group(1).upper() not in {"UTC", "K"} else None
-    advice = f'{key.name} = "UTC({code})"' if code else f"{key.name} = {key.example}"
+    advice = f'{assignment}"UTC({code})"' if code else f"{assignment}{example}"
     raise BadValueError(
         f"{shown(text)} is not the name of a UTC(k)",
         f"Write UTC and the laboratory's code in Circular T, in brackets: {advice}",
