@@ -266,8 +266,9 @@ class PtpProber:
 
     def _look(self) -> None:
         """Whether the poll is complete."""
-        if self._done is not None and self._listener is not None:
-            look = self._listener.answered_peer if self._by_peer else self._listener.answered
+        listener = self._listener
+        if self._done is not None and listener is not None and listener.best(self.domain) is not None:
+            look = listener.answered_peer if self._by_peer else listener.answered
             if look(self.domain):
                 self._finish()
 

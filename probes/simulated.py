@@ -1,4 +1,4 @@
-"""A demonstration network on loopback: real UDP NTP servers in this process, whose clocks follow documented noise models.
+"""A demonstration network on loopback: NTP servers and a PTP master in this process, whose clocks follow documented noise models.
 
 Rule: everything is labelled as simulated, the packets and the kernel timestamps are real, and the truth is known:
 `true_x_s` gives a server's time error at any instant, so that tests can hold the measurement against it.
@@ -11,12 +11,14 @@ as in RFC 5905), then locked again.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import socket
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from probes.simulated_ptp import SimulatedGrandmaster, free_place
 from probes.sockets import Address, SocketCounters, TimestampedSocket
 from timesync.errors import WireError
 from timesync.model import Timestamping
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from timesync.exchange.ntp import Stamp
 
 __all__ = ["NETWORK", "DemonstrationNetwork", "Path", "SimulatedClock", "SimulatedServer", "Spec", "demonstration"]
+
+log = logging.getLogger(__name__)
 
 ROOT_DISPERSION_RATE = 15e-6
 # Steps in which the random walk is drawn, s.
@@ -232,27 +236,29 @@ NETWORK = (
         holdover_s=60.0,
     ),
 )
+GRANDMASTER = Spec("grandmaster", "a PTP master 8 us ahead", offset_s=8e-6, walk_s_per_sqrt_s=50e-9)
 DEMONSTRATION_TIE = Tie("UTC(DEMO)", bound_s=100e-9, u_s=30e-9)
 
 
 class DemonstrationNetwork:
-    """All servers of `NETWORK`, and the targets that measure them."""
+    """All servers of `NETWORK`, the PTP master, and the targets that measure them."""
 
     def __init__(self, specs: Sequence[Spec] = NETWORK) -> None:
         self._specs = specs
         self.servers: dict[str, SimulatedServer] = {}
+        self.grandmaster: SimulatedGrandmaster | None = None
 
     @property
     def legend(self) -> Mapping[str, str]:
         """What each target simulates."""
-        return {spec.name: spec.legend for spec in self._specs}
+        return {spec.name: spec.legend for spec in (*self._specs, GRANDMASTER)}
 
     async def start(self) -> Sequence[TargetSettings]:
         """Start the servers; the targets, polled every second. The first is the reference."""
         for seed, spec in enumerate(self._specs, start=1):
             self.servers[spec.name] = SimulatedServer(spec, 100 * seed)
         reference = self._specs[0].name
-        return [
+        targets = [
             TargetSettings(
                 name,
                 "ntp",
@@ -264,14 +270,42 @@ class DemonstrationNetwork:
             )
             for name, server in self.servers.items()
         ]
+        return [*targets, *self._start_grandmaster(reference)]
+
+    def _start_grandmaster(self, reference: str) -> Sequence[TargetSettings]:
+        """Start the PTP master; its target, or none where loopback has no multicast."""
+        place = free_place()
+        clock = SimulatedClock(GRANDMASTER, 100 * len(self._specs) + 100)
+        try:
+            self.grandmaster = SimulatedGrandmaster(clock, place)
+        except OSError as error:
+            log.info("no PTP master is simulated: %s", error)
+            return []
+        ports = {"event_port": place.event_port, "general_port": place.general_port}
+        return [
+            TargetSettings(
+                GRANDMASTER.name,
+                "ptp",
+                place.interface,
+                interval_s=1.0,
+                timeout_s=0.5,
+                reference=reference,
+                options=ports,
+            )
+        ]
 
     def true_x_s(self, target: str, at_ns: int) -> float | None:
         """The truth about a target at a true instant (Unix ns)."""
+        if target == GRANDMASTER.name and self.grandmaster is not None:
+            return self.grandmaster.true_x_s(at_ns)
         server = self.servers.get(target)
         return server.true_x_s(at_ns) if server is not None else None
 
     async def stop(self) -> None:
         """Stop the servers."""
+        if self.grandmaster is not None:
+            self.grandmaster.close()
+            self.grandmaster = None
         for server in self.servers.values():
             server.close()
         self.servers.clear()
