@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from support.configuration import LEAST, problems, put_secrets, read
 from support.fake_kind import FakeKind, install_fake_kinds
 
-from timesync.config import load, parse, remarks
+from timesync.config import load, parse
 from timesync.config.keys import TABLES, find_key
 from timesync.config.schema import Type
 from timesync.config.wording import closest, printable, shown
@@ -29,47 +28,15 @@ from timesync.settings import (
 
 BAD = Path(__file__).with_name("bad_configs")
 
-LEAST = """
-[site]
-name = "NIM"
-probe = "probe-1"
-[[target]]
-name = "ntp1"
-address = "192.0.2.1"
-"""
-
 
 @pytest.fixture(autouse=True)
 def _fake_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     install_fake_kinds(monkeypatch)
 
 
-def read(text: str, folder: Path = Path("/nowhere"), environment: dict[str, str] | None = None) -> ProbeSettings:
-    return parse(text.encode(), "site.toml", folder, environment or {})
-
-
-def problems(text: str, folder: Path = Path("/nowhere")) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
-        read(text, folder)
-    return [str(problem) for problem in caught.value.problems]
-
-
 @pytest.fixture
 def folder_of_secrets(tmp_path: Path) -> Path:
-    """A folder as the bad configurations expect it beside them."""
-    for name, content, mode in (
-        ("good.secret", "s3cret\n", 0o600),
-        ("group.secret", "s3cret\n", 0o640),
-        ("open.secret", "s3cret\n", 0o644),
-        ("empty.secret", "", 0o600),
-        ("file.txt", "x\n", 0o644),
-        ("good.keys", "7 AES128 HEX:000102030405060708090a0b0c0d0e0f\n", 0o600),
-        ("bad.keys", "7 AES128 HEX:00\n7\n", 0o600),
-    ):
-        path = tmp_path / name
-        path.write_text(content)
-        path.chmod(mode)
-    shutil.copy(files("timesync") / "data" / "leap-seconds.list", tmp_path)
+    put_secrets(tmp_path)
     return tmp_path
 
 
@@ -136,9 +103,7 @@ def test_numeric_keys_have_limits_and_hold_their_own_default() -> None:
                 assert key.default is None or key.low <= key.default <= key.high, key.name
 
 
-def test_full_configuration_is_read_key_by_key(folder_of_secrets: Path) -> None:
-    settings = read(
-        """
+FULL = """
 [site]
 name = "NIM"
 probe = "probe-1"
@@ -222,26 +187,40 @@ port = 0
 [log]
 level = "debug"
 format = "json"
-""",
-        folder_of_secrets,
-    )
+"""
+
+
+@pytest.fixture
+def full(folder_of_secrets: Path) -> ProbeSettings:
+    return read(FULL, folder_of_secrets)
+
+
+def test_full_configuration_s_targets_and_references_are_read_key_by_key(full: ProbeSettings) -> None:
     # 2027-06-30 is MJD 61586, Unix day 20999 (MJD - 40587); it counts to its end.
     tie = Tie("UTC(NIM)", 100e-9, 20e-9, 21000 * 86400 * 10**9)
-    assert settings.site == SiteSettings("NIM", "probe-1", 40.24, 116.0)
-    assert settings.targets == (
+    assert full.site == SiteSettings("NIM", "probe-1", 40.24, 116.0)
+    assert full.targets == (
         TargetSettings("utc-nim", "ntp", "192.0.2.1:123", 4.0, 1.0, 4, 0.5, tie, None, {"mode": "basic"}),
         TargetSettings("ntp1", "counter", "[2001:db8::1]:123", timeout_s=2.0, reference="utc-nim", options={"key": 7}),
         TargetSettings("ntp2", "ntp", "192.0.2.2", reference="local"),
     )
-    assert settings.local_reference is not None
-    assert settings.local_reference.tie == Tie("UTC(PTB)", 1e-6, 0.0, (20999 * 86400 + 10 * 3600) * 10**9)
-    assert settings.keys_file == folder_of_secrets / "good.keys"
-    assert settings.leap_seconds_file == folder_of_secrets / "leap-seconds.list"
-    assert (settings.reference_max_age_s, settings.oscillator_ppm) == (120.0, 2.5)
-    assert (settings.coverage_factor, settings.resolve_again_s) == (3.0, 60.0)
-    assert settings.spool == SpoolSettings(folder_of_secrets / "spool", 2_000_000_000, "drop_newest", "full")
-    assert settings.history == HistorySettings(enabled=False, retention_days=None)
-    v2, v1 = settings.influx
+    assert full.local_reference is not None
+    assert full.local_reference.tie == Tie("UTC(PTB)", 1e-6, 0.0, (20999 * 86400 + 10 * 3600) * 10**9)
+
+
+def test_full_configuration_s_tables_are_read_key_by_key(full: ProbeSettings, folder_of_secrets: Path) -> None:
+    assert full.keys_file == folder_of_secrets / "good.keys"
+    assert full.leap_seconds_file == folder_of_secrets / "leap-seconds.list"
+    assert (full.reference_max_age_s, full.oscillator_ppm) == (120.0, 2.5)
+    assert (full.coverage_factor, full.resolve_again_s) == (3.0, 60.0)
+    assert full.spool == SpoolSettings(folder_of_secrets / "spool", 2_000_000_000, "drop_newest", "full")
+    assert full.history == HistorySettings(enabled=False, retention_days=None)
+    assert full.http == HttpSettings(enabled=False, host="::", port=0)
+    assert full.log == LogSettings("debug", "json")
+
+
+def test_full_configuration_s_databases_are_read_key_by_key(full: ProbeSettings, folder_of_secrets: Path) -> None:
+    v2, v1 = full.influx
     assert v2 == InfluxSettings(
         "central",
         "https://influx.example:8086",
@@ -255,8 +234,6 @@ format = "json"
         ca_file=folder_of_secrets / "file.txt",
     )
     assert (v1.api, v1.database, v1.retention_policy, v1.username) == ("v1", "timesync", "year", "probe")
-    assert settings.http == HttpSettings(enabled=False, host="::", port=0)
-    assert settings.log == LogSettings("debug", "json")
 
 
 @pytest.mark.parametrize(
@@ -453,53 +430,3 @@ def test_suggestion_is_the_known_word_that_is_nearest(word: str, known: list[str
 def test_shown_text_cannot_move_the_cursor_and_stays_short() -> None:
     assert printable("a\x1b[2Jb\nc") == r"a\x1b[2Jb\nc"
     assert len(shown("x" * 1000)) < 70
-
-
-def notes(text: str, now_ns: int = 0) -> list[str]:
-    return [str(remark) for remark in remarks(read(text), now_ns)]
-
-
-TIED = f"{LEAST}realises = 'UTC(NIM)'\ntie_bound_s = 1e-6\ntie_u_s = 0\ntie_valid_until = 2027-06-30\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "note"),
-    [
-        (LEAST, "[[target]]: no reference for ntp1: offsets of this machine's clock, without a UTC(k) claim"),
-        (
-            f"{TIED}interval_s = 1\n".replace("192.0.2.1", "ntp.example"),
-            "[[target]]: ntp1: asked more often than every 16 s; do so only where",
-        ),
-        (f"{TIED}[[target]]\nname = 'b'\naddress = '192.0.2.1'\n", "[[target]]: ntp1, b have one address and the same"),
-        (f"{TIED}interval_s = 40\n", '[[target]] "ntp1": one lost reply makes this reference stale (max_age_s is 64)'),
-        (f"{TIED}[http]\nhost = '0.0.0.0'\n", "[http]: 0.0.0.0 is not loopback"),
-        (f"{TIED}[history]\nenabled = false\n", "[history]: neither a history nor a database"),
-        (
-            f"{TIED}[[influxdb]]\nname = 'c'\nurl = 'https://h'\nbucket = 'b'\nverify_tls = false\n",
-            '[[influxdb]] "c": the server\'s certificate is not checked',
-        ),
-    ],
-)
-def test_what_is_allowed_and_worth_a_thought_is_remarked(text: str, note: str) -> None:
-    assert any(found.startswith(note) for found in notes(text)), notes(text)
-
-
-def test_token_over_plain_http_is_remarked_unless_it_stays_on_the_machine(folder_of_secrets: Path) -> None:
-    def remark_count(host: str) -> int:
-        sink = f"[[influxdb]]\nname = 'c'\nurl = 'http://{host}:8086'\nbucket = 'b'\ntoken_file = 'good.secret'\n"
-        settings = read(TIED + sink, folder_of_secrets)
-        return sum("readable on the way" in remark.text for remark in remarks(settings, 0))
-
-    assert [remark_count(host) for host in ("influx.example", "127.0.0.1", "[::1]", "localhost")] == [1, 0, 0, 0]
-
-
-def test_tie_that_has_ended_is_remarked_from_its_instant_on() -> None:
-    end = 21000 * 86400 * 10**9
-    ended = '[[target]] "ntp1": its tie to UTC(NIM) ended 0 days ago: no claim is made until it is renewed'
-    assert notes(TIED, end - 1) == []
-    assert notes(TIED, end) == [ended]
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1:1123", "[::1]:1123", "localhost", "10.20.0.10", "fd00::1"])
-def test_server_of_the_site_itself_may_be_asked_often_without_remark(address: str) -> None:
-    assert notes(f"{TIED}interval_s = 0.1\n".replace("192.0.2.1", address)) == []
