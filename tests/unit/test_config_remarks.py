@@ -59,6 +59,14 @@ def test_token_over_plain_http_is_remarked_unless_it_stays_on_the_machine(tmp_pa
     assert [remark_count(host) for host in ("influx.example", "127.0.0.1", "[::1]", "localhost")] == [1, 0, 0, 0]
 
 
+def test_spool_that_holds_less_than_a_day_is_remarked_with_its_hours() -> None:
+    # 10 records a second of 2.2 kB are 79.2 MB an hour.
+    often = f"{TIED}interval_s = 1\nburst = 10\nburst_spacing_s = 0.05\ntimeout_s = 0.3\n[spool]\nmax_bytes = "
+    note = "[spool]: max_bytes holds the records of 10 hours (10 a second)"
+    assert any(found.startswith(note) for found in notes(f"{often}792_000_000\n")), notes(f"{often}792_000_000\n")
+    assert not any("[spool]" in found for found in notes(f"{often}1_901_000_000\n"))
+
+
 def test_tie_that_has_ended_is_remarked_from_its_instant_on() -> None:
     end = 21000 * 86400 * 10**9
     ended = '[[target]] "ntp1": its tie to UTC(NIM) ended 0 days ago: no claim is made until it is renewed'

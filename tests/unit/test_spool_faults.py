@@ -265,6 +265,7 @@ def test_memory_is_bounded_and_what_it_cannot_hold_is_counted(
     for number in range(10):
         spool.append([record(number)])
     assert spool.status().dropped_by == {"memory full": 7}
+    assert kinds(spool) == ["spool_append_failed", "spool_memory_full"]  # the first time, and not for every record
     disk.error = None
     spool.retry()
     assert everything(spool) == kept

@@ -214,6 +214,7 @@ class Spool:
             return False
         if self._failing is not None:
             self._failing = None
+            self._over("spool_memory_full")
             self._note(
                 "spool_recovered", Severity.INFO, "the spool writes to the disk again; nothing waits in memory", {}
             )
@@ -250,6 +251,12 @@ class Spool:
         for _ in range(excess):
             take()
         self._drop("memory full", excess)
+        which = "oldest" if self._settings.when_full == "drop_oldest" else "newest"
+        self._note_once(
+            "spool_memory_full",
+            f"the disk has refused for so long that {self._options.buffer_records} records wait in memory: "
+            f"the {which} are dropped, and counted, until it accepts",
+        )
 
     def _drop(self, cause: str, count: int) -> None:
         with self._lock:
