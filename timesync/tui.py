@@ -38,8 +38,8 @@ REFRESH_S = 0.5
 LOG_EVERY_S = 10.0
 LINES = 6
 PICTURE_COLUMNS = 160
-HEADS = ("TARGET", "STATE", "OFFSET", "BOUND", "U (K=1)", "DELAY", "STAMPS", "REACH", "AGE")
-RIGHT = ("OFFSET", "BOUND", "U (K=1)", "DELAY", "AGE", "TRUE", "REACH")
+HEADS = ("TARGET", "STATE", "OFFSET", "BOUND", "u", "DELAY", "STAMPS", "REACH", "AGE")
+RIGHT = ("OFFSET", "BOUND", "u", "DELAY", "AGE", "TRUE", "REACH")
 STYLES = {"ok": "green", "reference": "cyan"}
 
 

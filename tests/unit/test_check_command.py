@@ -61,7 +61,7 @@ SUMMARY = """\
 FILE: good. Probe probe-1 at NIM.
 
 References (2)
-  NAME     REALISES  BOUND    U (K=1)  VALID UNTIL
+  NAME     REALISES  BOUND    u        VALID UNTIL
   local    UTC(NIM)  1e-06 s  0 s      no end declared
   utc-nim  UTC(NIM)  1e-07 s  2e-08 s  2199-01-02T00:00:00Z
 

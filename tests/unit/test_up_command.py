@@ -60,6 +60,8 @@ def test_on_a_terminal_it_draws_a_live_table(tmp_path: Path) -> None:
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode(errors="replace"))
     assert status == 0, text
     assert "OFFSET FROM UTC(DEMO)" in text
+    # Small u is the standard uncertainty, capital U the expanded one (GUM sections 2.3.1 and 2.3.5).
+    assert re.search(r"BOUND +u +DELAY", text), text
     assert "SIMULATED NETWORK" in text
     assert re.search(r"drifting\s+ok\s+\+2\d\d\.\d{3} us", text), text
     assert "Look at it with: timesync export" in text

@@ -109,7 +109,7 @@ def _summary(settings: ProbeSettings, notes: Sequence[Remark]) -> Iterator[str]:
         (name, tie.realises, f"{tie.bound_s:g} s", f"{tie.u_s:g} s", _until(tie) or "no end declared")
         for name, tie in _references(settings)
     ]
-    yield from _table("References", ("NAME", "REALISES", "BOUND", "U (K=1)", "VALID UNTIL"), references)
+    yield from _table("References", ("NAME", "REALISES", "BOUND", "u", "VALID UNTIL"), references)
     rows = [
         (t.name, t.kind, t.address, _rhythm(t), t.reference or ("is one" if t.tie else "none"))
         for t in settings.targets
