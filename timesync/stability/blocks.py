@@ -143,11 +143,11 @@ def sum_squares(pieces: Iterator[tuple[int, Floats]], keep: Booleans | None = No
 
 def mean_square_differences(record: Record, x: Floats, m: int, order: int, room: Room) -> tuple[float, int]:
     """Mean square of the differences of phase x at lag m, and the number of terms (0 gives a mean of 0)."""
-    if x.size <= TABLE and not record.has_gaps:
+    if x.size < 2 * TABLE and not record.has_gaps:
         d = x
         for _ in range(order):
             d = d[m:] - d[:-m]
-        return float(np.dot(d, d)) / max(d.size, 1), d.size
+        return dot(d, d) / max(d.size, 1), d.size
     keep = present_at(record, x.size - order * m, m, order) if record.has_gaps else None
     total, terms = sum_squares(difference_blocks(x, m, order, room), keep)
     return total / max(terms, 1), terms
