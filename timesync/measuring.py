@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from timesync.clockwatch import ClockWatch, read_clocks
@@ -17,7 +17,7 @@ from timesync.model import Event, Missed, Severity
 from timesync.pipeline import Pipeline
 from timesync.plugin import EngineContext, load_kind
 from timesync.reasons import Reason
-from timesync.scheduler import Job, Scheduler, phase_s
+from timesync.scheduler import Job, Scheduler, Skip, phase_s
 from timesync.slews import SlewWatch
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class Measuring:
                 target.interval_s,
                 self._phase_s(target),
                 lambda: self._poll(measured),
-                lambda late_s: self._skipped(measured, late_s),
+                lambda skip: self._skipped(measured, skip),
                 target.burst,
                 target.burst_spacing_s,
             )
@@ -215,9 +215,13 @@ class Measuring:
         self.polls_by_kind[measured.settings.kind] += 1
         self._take(measured, outcomes)
 
-    def _skipped(self, measured: _Measured, late_s: float) -> None:
-        detail = f"the poll was due {late_s:.1f} s before, or the last one still ran"
-        self._take(measured, [self._not_measured(measured, Reason.PROBE_OVERLOADED, detail, sent=False)])
+    def _skipped(self, measured: _Measured, skip: Skip) -> None:
+        detail = f"the poll was due {skip.last_late_s:.1f} s before, or the last one still ran"
+        if skip.count > 1:
+            detail = f"{skip.count} turns, due from {skip.first_late_s:.1f} s to {skip.last_late_s:.1f} s before"
+        missed = self._not_measured(measured, Reason.PROBE_OVERLOADED, detail, sent=False)
+        first_ns = missed.at_ns - round(skip.first_late_s * 1e9)
+        self._take(measured, [replace(missed, at_ns=first_ns, polls=skip.count * measured.settings.burst)])
 
     def _not_measured(self, measured: _Measured, reason: Reason, detail: str, *, sent: bool) -> Missed:
         target = measured.settings

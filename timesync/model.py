@@ -132,7 +132,10 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """A poll that gave no measurement, with its reason. `sent` is false where nothing was asked of the server."""
+    """A poll that gave no measurement, with its reason. `sent` is false where nothing was asked of the server.
+
+    `polls` is above 1 where one record tells of several: the polls that a stalled probe lost, the first of them at `at_ns`.
+    """
 
     target: str
     protocol: str
@@ -143,6 +146,7 @@ class Missed:
     clock_epoch: int
     sent: bool = True
     facts: ServerFacts | PtpFacts | None = None
+    polls: int = 1
 
 
 @quick

@@ -29,7 +29,8 @@ LOCAL = "local"
 # A measurement that waits longer than this for its reference is stored with what can be claimed so far.
 TELL_AFTER_S = 1.0
 CHILDREN_LIMIT = 256
-REGISTER_MASK = 0xFF
+REGISTER_BITS = 8
+REGISTER_MASK = (1 << REGISTER_BITS) - 1
 
 
 def reference_of(settings: ProbeSettings, target: TargetSettings) -> str | None:
@@ -153,7 +154,6 @@ class Pipeline:
         rows: list[Record] = []
         for outcome in outcomes:
             state = self.states.get(outcome.target) or self._child(outcome.target, self.states[target])
-            state.polls += 1
             if state.parent is not None:
                 self.states[outcome.target] = self.states.pop(outcome.target)
             if isinstance(outcome, Missed):
@@ -221,13 +221,15 @@ class Pipeline:
         return rows
 
     def _missed(self, state: TargetState, missed: Missed) -> Record:
-        state.sent += missed.sent
-        state.register = (state.register << 1) & REGISTER_MASK
-        state.losses[missed.reason] += 1
+        state.polls += missed.polls
+        state.sent += missed.polls if missed.sent else 0
+        state.register = (state.register << min(missed.polls, REGISTER_BITS)) & REGISTER_MASK
+        state.losses[missed.reason] += missed.polls
         state.missed = missed
         return self.recorder.missed(missed, state.reference)
 
     def _measured(self, state: TargetState, offset: ClockOffset, now_ns: int) -> Sequence[Record]:
+        state.polls += 1
         state.sent += 1
         state.replies += 1
         state.register = (state.register << 1 | 1) & REGISTER_MASK

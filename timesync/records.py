@@ -115,6 +115,7 @@ FIELDS: Mapping[str, Field] = {
     "reason": Field("str", "", "why a poll gave no measurement; absent where it did"),
     "detail": Field("str", "", "the reason's particulars, for a person"),
     "sent": Field("bool", "", "whether a packet was sent for a poll that gave no measurement"),
+    "polls": Field("int", "", "how many polls without a measurement this row tells of; sum it to count losses"),
     "clock_epoch": Field("int", "", "count of steps and suspends of the probe's clock since the probe began"),
 }
 
@@ -168,6 +169,7 @@ class Recorder:
             "reason": missed.reason.value,
             "claim": missed.reason.value,
             "sent": missed.sent,
+            "polls": missed.polls,
             "address": missed.address,
             "clock_epoch": missed.clock_epoch,
         }

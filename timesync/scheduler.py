@@ -2,7 +2,8 @@
 
 Rule: polls are due on a fixed grid (no drift by the time a poll takes), are spread by a low-discrepancy sequence so that no two
 crowd, and fall within a second after a poll of their reference where the reference is polled more often than the target.
-A poll that could not begin in time is told as such; it is never made up for by polling faster.
+A poll that could not begin in time is told as such; it is never made up for by polling faster. After a stall each job is told once
+of all the turns it lost, and the loop gets its turn between two such jobs.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Job", "Scheduler", "phase_s"]
+__all__ = ["Job", "Scheduler", "Skip", "phase_s"]
 
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 # A poll that is due this soon after one that begins comes with it, that much early: waking the loop costs as much as asking.
 # It is short beside any interval, and at a thousand polls a second it joins two or three.
 TOGETHER_S = 0.002
+# How long a poll that was cancelled may take to end before it is left to itself.
+PATIENCE_S = 5.0
 # A target is measured within this time after its reference (the probe's oscillator is all that lies between).
 NEAR_REFERENCE_S = 1.0
 
@@ -42,6 +45,15 @@ def phase_s(index: int, interval_s: float, reference_interval_s: float | None) -
     return (index % slots) * reference_interval_s + fraction * min(reference_interval_s, NEAR_REFERENCE_S)
 
 
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Turns of the grid that were not polled: how many, and how long ago the first and the last of them were due."""
+
+    count: int
+    first_late_s: float
+    last_late_s: float
+
+
 @dataclass(slots=True)
 class Job:
     """One target's polls. `run` polls once; `skipped` is told when a poll was due while the last still ran or the loop was late."""
@@ -50,7 +62,7 @@ class Job:
     interval_s: float
     phase_s: float
     run: Callable[[], Awaitable[None]]
-    skipped: Callable[[float], None]
+    skipped: Callable[[Skip], None]
     burst: int = 1
     burst_spacing_s: float = 0.0
     active: asyncio.Task[None] | None = field(default=None, repr=False)
@@ -83,12 +95,12 @@ class Scheduler:
         self._push(job, self._origin_s + job.phase_s + turns * job.interval_s)
 
     async def remove(self, name: str) -> None:
-        """Stop to poll; a poll under way is cancelled."""
+        """Stop to poll; a poll under way is cancelled. One that does not heed that is left to itself after 5 s."""
         job = self._jobs.pop(name)
         job.removed = True
         if job.active is not None:
             job.active.cancel()
-            await asyncio.wait([job.active])
+            await asyncio.wait([job.active], timeout=PATIENCE_S)
 
     async def run(self) -> None:
         """Until `close`; raises what a job's own bookkeeping raised (a poll's failure is the job's to handle)."""
@@ -126,17 +138,17 @@ class Scheduler:
                 late_s = max(0.0, now_s - at_s)
                 behind = int(late_s / job.interval_s)
                 heapq.heappush(self._due, (at_s + (behind + 1) * job.interval_s, next(self._order), job))
-                self._start(job, late_s)
-                for turn in range(1, behind + 1):
-                    job.skipped(late_s - turn * job.interval_s)
+                lost = behind + 1
+                if job.active is None:
+                    job.active = self._loop.create_task(self._run(job))
+                    lost = behind
+                if lost:
+                    last_late_s = late_s - behind * job.interval_s
+                    job.skipped(Skip(lost, last_late_s + (lost - 1) * job.interval_s, last_late_s))
+                if behind:
+                    break  # telling takes time: the loop has its turn before the next job
         finally:
             self._arm()  # whatever a job's bookkeeping raises, the others are polled on
-
-    def _start(self, job: Job, late_s: float) -> None:
-        if job.active is not None:
-            job.skipped(late_s)
-            return
-        job.active = self._loop.create_task(self._run(job))
 
     async def _run(self, job: Job) -> None:
         try:

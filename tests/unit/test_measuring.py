@@ -13,6 +13,7 @@ from timesync.clockwatch import ClockReading
 from timesync.errors import ConfigError, Problem
 from timesync.measuring import Measuring
 from timesync.model import ClockOffset, Timestamping
+from timesync.reasons import Reason
 from timesync.settings import ProbeSettings, SiteSettings, SpoolSettings, TargetSettings
 
 if TYPE_CHECKING:
@@ -135,6 +136,30 @@ async def test_a_poll_that_is_due_while_the_last_still_runs_is_told_as_overload(
     rows = await gather_rows(settings(target("slow", "hangs")), 2)
     assert {row.fields["reason"] for row in rows} == {"probe_overloaded"}
     assert {row.fields["sent"] for row in rows} == {False}
+
+
+async def test_polls_lost_in_a_stall_are_one_row_with_their_number_and_span(
+    kind: FakeKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import time
+
+    rows: list[Record] = []
+    measuring = Measuring(settings(target("stalled", interval_s=0.05)), rows.extend)
+    await measuring.start()
+    await asyncio.sleep(0.06)
+    before_ns = time.time_ns()
+    time.sleep(1.0)  # noqa: ASYNC251 - the whole process stands still
+    await asyncio.sleep(0.01)
+    await measuring.stop()
+    (lost,) = [row for row in rows if row.fields.get("reason") == "probe_overloaded"]
+    count = lost.fields["polls"]
+    assert 18 <= count <= 20
+    assert str(lost.fields["detail"]).startswith(f"{count} turns, due from ")
+    assert abs(lost.at_ns - before_ns) < 0.2e9  # the first that was lost
+    state = measuring.pipeline.states["stalled"]
+    assert state.losses[Reason.PROBE_OVERLOADED] == count
+    assert state.polls == state.replies + count
+    assert state.register & 0b1111_1110 == 0
 
 
 async def test_a_target_that_cannot_be_opened_leaves_nothing_open(kind: FakeKind) -> None:

@@ -110,7 +110,7 @@ def test_claim_of_a_missed_poll_is_its_reason(reason: Reason) -> None:
     missed = Missed("target", "ntp", "192.0.2.1:123", NOW_NS, reason, "", 4, sent=False)
     record = RECORDER.missed(missed, None)
     assert record.fields == {
-        "reason": reason.value, "claim": reason.value, "sent": False, "address": "192.0.2.1:123", "clock_epoch": 4,
+        "reason": reason.value, "claim": reason.value, "sent": False, "polls": 1, "address": "192.0.2.1:123", "clock_epoch": 4,
     }  # fmt: skip
     assert record.at_ns == NOW_NS
     assert "reference" not in record.tags

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import math
 from typing import TYPE_CHECKING
@@ -12,21 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.virtualtime import run
 
-from timesync.scheduler import Job, Scheduler, phase_s
+from timesync.scheduler import Job, Scheduler, Skip, phase_s
 
 if TYPE_CHECKING:
     from support.virtualtime import VirtualLoop
 
 
 class Log:
-    """Begins of polls and lateness of skipped ones, by job, in seconds since the scheduler was made."""
+    """Begins of polls and what was told of skipped ones, in seconds since the scheduler was made."""
 
     def __init__(self, loop: VirtualLoop, takes_s: float = 0.0) -> None:
         self.loop = loop
         self.origin_s = loop.time()
         self.takes_s = takes_s
         self.begun: list[tuple[float, str]] = []
-        self.skipped: list[tuple[float, float]] = []
+        self.skipped: list[tuple[float, Skip]] = []
 
     def job(self, name: str, interval_s: float, phase: float = 0.0, *, burst: int = 1, spacing_s: float = 0.25) -> Job:
         async def poll() -> None:
@@ -35,7 +36,7 @@ class Log:
                 await asyncio.sleep(self.takes_s)
 
         return Job(
-            name, interval_s, phase, poll, lambda late_s: self.skipped.append((self.now_s, late_s)), burst, spacing_s
+            name, interval_s, phase, poll, lambda skip: self.skipped.append((self.now_s, skip)), burst, spacing_s
         )
 
     @property
@@ -89,11 +90,12 @@ def test_poll_that_outlasts_its_interval_skips_the_next_and_says_so() -> None:
         await scheduler.close()
         assert log.times("a") == [0.0, 2.0, 4.0, 6.0]
         assert [at for at, _ in log.skipped] == [1.0, 3.0, 5.0]
+        assert {skip.count for _, skip in log.skipped} == {1}
 
     run(main)
 
 
-def test_loop_that_was_held_up_tells_each_missed_turn_and_does_not_catch_up() -> None:
+def test_loop_that_was_held_up_tells_the_missed_turns_at_once_and_does_not_catch_up() -> None:
     async def main(loop: VirtualLoop) -> None:
         log, scheduler = Log(loop), Scheduler(loop)
         scheduler.add(log.job("a", 1.0))
@@ -102,10 +104,45 @@ def test_loop_that_was_held_up_tells_each_missed_turn_and_does_not_catch_up() ->
         await asyncio.sleep(0.0)
         await asyncio.sleep(2.0)
         await scheduler.close()
-        # Turn 1 is late by 3.5 s; 2, 3 and 4 are told with their own lateness; the grid goes on at 5.
+        # Turn 1 is late by 3.5 s; 2, 3 and 4 were due 2.5, 1.5 and 0.5 s before; the grid goes on at 5.
         assert log.times("a") == [0.0, 4.5, 5.0, 6.0]
-        assert [round(late, 6) for _, late in log.skipped] == [2.5, 1.5, 0.5]
+        ((_, skip),) = log.skipped
+        assert (skip.count, skip.first_late_s, skip.last_late_s) == (3, pytest.approx(2.5), pytest.approx(0.5))
         assert scheduler.late_s < 0.001
+
+    run(main)
+
+
+def test_after_a_stall_the_loop_has_its_turn_between_two_targets() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        log, scheduler = Log(loop), Scheduler(loop)
+        for index in range(1000):
+            scheduler.add(log.job(str(index), 0.05, 0.001))
+        await asyncio.sleep(0.0)
+        loop.now_s += 3600.0  # the process was stopped for an hour
+        told = [len(log.skipped)]
+        while told[-1] < 1000:
+            await asyncio.sleep(0.0)
+            told.append(len(log.skipped))
+        await asyncio.sleep(0.0)
+        assert max(after - before for before, after in itertools.pairwise(told)) <= 2
+        assert sum(skip.count for _, skip in log.skipped) == 1000 * 71_999
+        assert len(log.begun) >= 1000
+        await scheduler.close()
+
+    run(main)
+
+
+def test_turns_lost_while_the_last_poll_still_runs_are_counted_with_the_one_that_is_due() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        log, scheduler = Log(loop, takes_s=60.0), Scheduler(loop)
+        scheduler.add(log.job("a", 1.0))
+        await asyncio.sleep(0.5)
+        loop.now_s += 4.0
+        await asyncio.sleep(0.1)
+        await scheduler.close()
+        ((_, skip),) = log.skipped
+        assert (skip.count, skip.first_late_s, skip.last_late_s) == (4, pytest.approx(3.5), pytest.approx(0.5))
 
     run(main)
 
@@ -120,7 +157,7 @@ def test_every_turn_of_the_grid_is_a_poll_or_a_skip() -> None:
         await asyncio.sleep(1.0)
         turns = math.floor(log.now_s) + 1
         await scheduler.close()
-        assert len(log.begun) + len(log.skipped) == turns
+        assert len(log.begun) + sum(skip.count for _, skip in log.skipped) == turns
 
     run(main)
 
@@ -204,7 +241,7 @@ def test_failure_of_a_job_ends_the_run_with_its_error() -> None:
         async def fails() -> None:
             raise KeyError("bookkeeping")
 
-        scheduler.add(Job("a", 1.0, 0.5, fails, lambda late_s: None))
+        scheduler.add(Job("a", 1.0, 0.5, fails, lambda skip: None))
         with pytest.raises(KeyError):
             await scheduler.run()
         await scheduler.close()
@@ -218,7 +255,7 @@ def test_failure_while_telling_a_skip_does_not_stop_the_others() -> None:
         told: list[object] = []
         loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
 
-        def fails(late_s: float) -> None:
+        def fails(skip: Skip) -> None:
             raise KeyError("bookkeeping")
 
         bad = log.job("bad", 1.0)
@@ -232,6 +269,24 @@ def test_failure_while_telling_a_skip_does_not_stop_the_others() -> None:
         assert told
         assert log.times("good")[-2:] == [5.4, 6.4]
         assert log.times("bad")[-2:] == [5.0, 6.0]
+
+    run(main)
+
+
+def test_poll_that_does_not_heed_its_end_is_left_to_itself() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        scheduler = Scheduler(loop)
+
+        async def deaf() -> None:
+            while loop.time() < 1100.0:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(200.0)
+
+        scheduler.add(Job("a", 1000.0, 0.0, deaf, lambda skip: None))
+        await asyncio.sleep(1.0)
+        await scheduler.close()
+        assert loop.time() == pytest.approx(1006.0)
+        await asyncio.sleep(300.0)
 
     run(main)
 
