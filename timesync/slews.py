@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from statistics import median
+from statistics import median, median_high
 from typing import TYPE_CHECKING
 
 from timesync.timescale import GREATEST_RATE, GREATEST_SLEW
@@ -71,8 +71,9 @@ class SlewWatch:
         self._anchor: ClockReading | None = None
         self._epoch = 0
         self._rates: deque[float] = deque(maxlen=RATES)
-        # Until a rate has been seen, only what no frequency correction can be is a slew.
-        self._usual, self._allowed = 0.0, GREATEST_RATE
+        self._errors: deque[float] = deque(maxlen=RATES)
+        # The usual rate, and how far it may be off: until one has been seen, only what no frequency correction can be is a slew.
+        self._usual, self._usual_error = 0.0, GREATEST_RATE
         self._quiet_from_ns: int | None = None
 
     def observe(self, reading: ClockReading, epoch: int) -> Slew | None:
@@ -83,9 +84,9 @@ class SlewWatch:
             return None
         span_ns = reading.raw_ns - anchor.raw_ns
         beyond_ns = reading.realtime_ns - anchor.realtime_ns - span_ns * (1.0 + self._usual)
-        noise_ns = reading.gap_ns + anchor.gap_ns
+        noise_ns = reading.gap_ns + anchor.gap_ns + self._usual_error * span_ns
         self._open = None
-        if abs(beyond_ns) > max(self.phi, self._allowed) * span_ns + noise_ns:
+        if abs(beyond_ns) > self.phi * span_ns + noise_ns:
             self._open = _Stretch(epoch, anchor.realtime_ns, reading.realtime_ns, abs(beyond_ns) + noise_ns)
         return self._close(anchor, reading, span_ns, beyond_ns) if span_ns >= STRETCH_NS else None
 
@@ -94,7 +95,9 @@ class SlewWatch:
         rate = (reading.realtime_ns - anchor.realtime_ns) / span_ns - 1.0
         if abs(rate) <= GREATEST_RATE:
             self._rates.append(rate)
-            self._usual, self._allowed = median(self._rates), 0.0
+            self._errors.append((reading.gap_ns + anchor.gap_ns) / span_ns)
+            # At least half of the rates are within this of the truth, so their median is.
+            self._usual, self._usual_error = median(self._rates), median_high(self._errors)
         if stretch is None:
             return None
         self._keep(stretch)

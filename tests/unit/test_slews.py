@@ -159,3 +159,11 @@ def test_a_slew_of_hours_takes_no_more_room_and_is_not_forgotten() -> None:
         watch.observe(clock.reading(float(n)), 0)
     assert watch.excess_s(0, BEGIN_NS, clock.shows_ns(4000.0)) >= 3.9
     assert len(watch._stretches) <= 512
+
+
+def test_first_readings_taken_under_load_make_no_slew_of_the_good_ones_that_follow() -> None:
+    watch = SlewWatch(PHI)
+    for n, error_ns in enumerate((15_001, 0, 0, 0)):
+        shown = BEGIN_NS + n * S + error_ns
+        assert watch.observe(ClockReading(shown, shown, shown, n * S, 2 * error_ns), 0) is None
+        assert watch.excess_s(0, BEGIN_NS, shown) == 0.0
