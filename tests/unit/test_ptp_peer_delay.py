@@ -142,6 +142,34 @@ def test_a_second_answer_of_a_peer_is_a_duplicate() -> None:
     assert reasons == [Reason.DUPLICATE, Reason.DUPLICATE]
 
 
+def test_a_follow_up_that_overtakes_its_answer_is_matched() -> None:
+    """They come by two sockets: which is read first is chance."""
+    listener = PtpListener(US)
+    hear_sync(listener)
+    sequence = ask(listener)
+    reached = T0 + 10_000 + LINK_NS
+    came = kernel(reached + HELD_NS + LINK_NS)
+    follow = header(PDELAY_RESP_FOLLOW_UP, 54, sequence) + instant(reached + HELD_NS + AHEAD_NS) + ours()
+    resp = header(PDELAY_RESP, 54, sequence, flags=TWO_STEP) + instant(reached + AHEAD_NS) + ours()
+    assert listener.received(follow, came, 0.0) == ()
+    assert not listener.answered_peer(0)
+    assert listener.received(resp, came, 0.0) == ()
+    (result,) = listener.account_peer(0, 0.0)
+    assert isinstance(result, PtpPeerMeasured)
+    assert result.link.delay_s == pytest.approx(LINK_NS / 1e9)
+
+
+def test_an_answer_of_another_standards_domain_is_refused() -> None:
+    """majorSdoId 1 is IEEE 802.1AS, whose domain 0 is another one."""
+    listener = PtpListener(US)
+    sequence = ask(listener)
+    data = bytearray(header(PDELAY_RESP, 54, sequence) + bytes(10) + ours())
+    data[0] |= 0x10
+    (event,) = listener.received(bytes(data), kernel(T0), 0.0)
+    assert isinstance(event, PtpRefused)
+    assert event.reason is Reason.LATE
+
+
 def test_an_answer_to_another_port_is_left_alone() -> None:
     listener = PtpListener(US)
     sequence = ask(listener)

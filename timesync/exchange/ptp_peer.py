@@ -50,12 +50,13 @@ class _Answer:
 
 @dataclass(slots=True)
 class _Question:
-    """An open Pdelay_Req."""
+    """An open Pdelay_Req. `early` holds the follow-ups that overtook their answers (another socket): instant and correction."""
 
     domain: int
     sequence_id: int
     t1: Stamp | None = None
     answers: dict[PortIdentity, _Answer] = field(default_factory=dict)
+    early: dict[PortIdentity, tuple[int, int]] = field(default_factory=dict)
 
 
 class PeerDelay:
@@ -95,9 +96,12 @@ class PeerDelay:
             return Reason.MALFORMED, f"a Pdelay_Resp of {header.source} has 1e9 ns or more"
         if len(question.answers) >= PEERS_KEPT:
             return Reason.TOO_MANY_MASTERS, f"more than {PEERS_KEPT} peers answer on one link"
-        question.answers[header.source] = _Answer(
-            response.timestamp.at_ns, stamp, header.correction, header.has(Flag.TWO_STEP)
-        )
+        answer = _Answer(response.timestamp.at_ns, stamp, header.correction, header.has(Flag.TWO_STEP))
+        question.answers[header.source] = answer
+        early = question.early.pop(header.source, None)
+        if early is not None and answer.two_step:
+            answer.sent_ns = early[0]
+            answer.correction += early[1]
         return None
 
     def followed_up(self, header: Header, response: Response) -> tuple[Reason, str] | None:
@@ -105,20 +109,26 @@ class PeerDelay:
         if response.requesting != self._identity:
             return None
         question = self._awaiting(header)
-        answer = question.answers.get(header.source) if question is not None else None
-        if answer is None or not answer.two_step:
+        if question is None:
             return Reason.LATE, f"Pdelay_Resp_Follow_Up {header.sequence_id} of {header.source} was not awaited"
-        if answer.sent_ns is not None:
+        answer = question.answers.get(header.source)
+        if header.source in question.early or (answer is not None and answer.sent_ns is not None):
             return Reason.DUPLICATE, f"Pdelay_Resp_Follow_Up {header.sequence_id} of {header.source} came twice"
         if not response.timestamp.is_valid:
             return Reason.MALFORMED, f"a Pdelay_Resp_Follow_Up of {header.source} has 1e9 ns or more"
-        answer.sent_ns = response.timestamp.at_ns
-        answer.correction += header.correction
+        if answer is not None:
+            answer.sent_ns = response.timestamp.at_ns
+            answer.correction += header.correction
+        elif len(question.early) < PEERS_KEPT:
+            question.early[header.source] = (response.timestamp.at_ns, header.correction)
+        else:
+            return Reason.TOO_MANY_MASTERS, f"more than {PEERS_KEPT} peers answer on one link"
         return None
 
     def _awaiting(self, header: Header) -> _Question | None:
         question = self._question
-        if question is None or (question.domain, question.sequence_id) != (header.domain, header.sequence_id):
+        sdo = header.major_sdo_id << 8 | header.minor_sdo_id
+        if question is None or (question.domain, 0, question.sequence_id) != (header.domain, sdo, header.sequence_id):
             return None
         return question
 
