@@ -6,47 +6,15 @@ import argparse
 import asyncio
 import json
 import time
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
-from typing import TYPE_CHECKING
+
+from support.exposition import ROW, Counted
 
 from timesync.export.prometheus import Exposition
-from timesync.model import FieldValue, Record
-
-if TYPE_CHECKING:
-    from timesync.reasons import Reason
-
+from timesync.model import Record
 
 TARGETS = 1000
-ROW: dict[str, FieldValue] = {
-    "bound_s": 2e-4,
-    "delay_s": 3.5e-4,
-    "time_error_s": -2.5e-7,
-    "time_error_bound_s": 3e-4,
-    "time_error_u_s": 4e-5,
-    "claim": "valid",
-    "realises": "UTC(NIM)",
-    "root_delay_s": 0.001,
-    "root_dispersion_s": 0.002,
-    "stratum": 1,
-    "leap": 0,
-    "timestamping": "kernel",
-    "mode": "basic",
-    "authenticated": False,
-    "clock_epoch": 0,
-}
-
-
-@dataclass
-class Counted:
-    """A tally by hand."""
-
-    polls: int = 1
-    replies: int = 1
-    register: int = 1
-    losses: Counter[Reason] = field(default_factory=Counter)
 
 
 def rows(at_ns: int) -> list[Record]:
@@ -69,7 +37,7 @@ async def lateness(found_s: list[float]) -> None:
 
 
 async def measure(scrapes: int) -> list[dict[str, object]]:
-    tallies = {f"ntp{number}": Counted() for number in range(TARGETS)}
+    tallies = {f"ntp{number}": Counted(polls=1, replies=1, register=1) for number in range(TARGETS)}
     exposition = Exposition("NIM", "p1", tallies=lambda: tallies)
     for name in tallies:
         exposition.add_target(name, protocol="ntp", interval_s=16.0)

@@ -8,18 +8,20 @@ import socket
 import subprocess
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 from support.debian import binary, environment
+from support.exposition import ROW, Counted
 from support.process import Program
 
 from timesync.export.document import EXPRESSIONS
 from timesync.export.metrics import METRICS
 from timesync.export.prometheus import Exposition
 from timesync.model import Event, FieldValue, Record, Severity
+from timesync.plugin import EngineCounts
 from timesync.reasons import Reason
 from timesync.settings import HttpSettings
 from timesync.store.status import SinkStatus, SpoolStatus
@@ -40,34 +42,32 @@ NASTY = (
     "nul\x00nul",
     "\u2028",
 )
-ROW: dict[str, FieldValue] = {
-    "offset_s": 1.25e-6,
-    "bound_s": 2e-4,
-    "delay_s": 3.5e-4,
-    "time_error_s": -2.5e-7,
-    "time_error_bound_s": 3e-4,
-    "time_error_u_s": 4e-5,
-    "claim": "valid",
-    "realises": "UTC(NIM)",
-    "root_delay_s": 0.001,
-    "root_dispersion_s": 0.002,
-    "stratum": 1,
-    "leap": 0,
-    "timestamping": "kernel",
-    "mode": "basic",
-    "authenticated": False,
-    "clock_epoch": 0,
+
+
+PTP: dict[str, FieldValue] = {
+    "clock_class": 6,
+    "clock_accuracy": 0x21,
+    "clock_accuracy_s": 100e-9,
+    "offset_scaled_log_variance": 0x4E5D,
+    "priority1": 128,
+    "priority2": 128,
+    "steps_removed": 1,
+    "utc_offset_s": 37,
+    "utc_offset_valid": True,
+    "time_traceable": True,
+    "frequency_traceable": True,
+    "port_identity": "0c1105fffe000001-1",
+    "grandmaster": "0c1105fffe000001",
+    "domain": 0,
+    "timescale": "ptp",
 }
+IN_SECONDS = {"tdev", "tierms", "mtie"}
+STATISTICS = ("adev", "oadev", "mdev", "tdev", "hdev", "ohdev", "tierms", "mtie")
 
 
-@dataclass
-class Counted:
-    """A tally by hand."""
-
-    polls: int = 3
-    replies: int = 2
-    register: int = 0b101
-    losses: Counter[Reason] = field(default_factory=lambda: Counter({Reason.TIMEOUT: 1}))
+def tally(replies: int = 2) -> Counted:
+    """Three polls, one of them lost."""
+    return Counted(polls=3, replies=replies, register=0b101, losses=Counter({Reason.TIMEOUT: 1}))
 
 
 class Clock:
@@ -92,12 +92,20 @@ class Probe:
         tags = {"site": self.site, "probe": "p1", "target": target, "protocol": "ntp", "reference": "utc"}
         self.exposition.observe(Record("time_error", time.time_ns(), tags, {**ROW, **changes}))
 
+    def computed(self, target: str, statistic: str) -> None:
+        tags = {"site": self.site, "probe": "p1", "target": target, "protocol": "ntp", "reference": "utc"}
+        end = "_s" if statistic in IN_SECONDS else ""
+        fields: dict[str, FieldValue] = {f"dev{end}": 1e-9, f"lo{end}": 0.9e-9, f"hi{end}": 1.2e-9, "every_s": 600.0}
+        self.exposition.observe(
+            Record("stability", time.time_ns(), {**tags, "statistic": statistic, "tau": "16"}, fields)
+        )
+
 
 def filled(site: str, clock: Clock, tallies: dict[str, Counted]) -> Exposition:
     exposition = Exposition(site, "p1", tallies=lambda: tallies, clock=clock)
     for name in ("ntp1", "ntp2", *NASTY):
         exposition.add_target(name, protocol="ntp", interval_s=INTERVAL_S)
-        tallies[name] = Counted()
+        tallies[name] = tally()
     sinks = {"history": SinkStatus(delivered=5), "influx": SinkStatus(depth=7, unavailable_since_ns=1)}
     now_ns = time.time_ns()
     status = SpoolStatus(7, now_ns - 10**10, 4096, 1, 0, 0, failing=None, dropped_by={"full": 1}, sinks=sinks)
@@ -105,6 +113,8 @@ def filled(site: str, clock: Clock, tallies: dict[str, Counted]) -> Exposition:
     exposition.set_loop_lag(0.001)
     exposition.set_schedule_lag(0.001)
     exposition.set_clock_changes(steps=1, suspends=0)
+    exposition.set_leap_expiry(now_ns)
+    exposition.set_engine_counts({"ntp": EngineCounts({"late": 1}, {"tx_stamps": 2})})
     exposition.observe_event(Event("clock_step", now_ns, Severity.WARNING, "stepped"))
     return exposition
 
@@ -131,6 +141,9 @@ async def probe(request: pytest.FixtureRequest, probe_port: int) -> AsyncIterato
     made = Probe(site, exposition, clock, tallies)
     for target in ("ntp1", "ntp2", *NASTY):
         made.measured(target)
+    made.measured("ntp2", **PTP)
+    for statistic in STATISTICS:
+        made.computed("ntp1", statistic)
     yield made
     await server.stop()
 
@@ -249,7 +262,7 @@ async def test_what_is_no_longer_measured_goes_at_the_next_scrape_and_its_counte
 
 async def test_the_documented_expressions_answer_their_questions(prometheus, probe):
     probe.exposition.add_target("silent", protocol="ntp", interval_s=INTERVAL_S)
-    probe.tallies["silent"] = Counted(replies=0)
+    probe.tallies["silent"] = tally(replies=0)
     missed: dict[str, FieldValue] = {"reason": "timeout", "claim": "timeout", "clock_epoch": 0}
     tags = {"site": probe.site, "probe": "p1", "target": "silent", "protocol": "ntp"}
     probe.exposition.observe(Record("time_error", time.time_ns(), tags, missed))
@@ -262,9 +275,9 @@ async def test_the_documented_expressions_answer_their_questions(prometheus, pro
     assert [(labels["target"], labels["reason"]) for labels, _ in await prometheus.query(unclaimed)] == [
         ("silent", "timeout")
     ]
-    for tally in probe.tallies.values():
-        tally.polls += 4
-        tally.losses[Reason.TIMEOUT] += 1
+    for counted in probe.tallies.values():
+        counted.polls += 4
+        counted.losses[Reason.TIMEOUT] += 1
     shares = await prometheus.until(f"({lost}) > 0", 3 + len(NASTY))  # the counters of other tests stand still: 0
     # 1 of 4, but for Prometheus' extrapolation to the ends of the range, which stops where a counter would be negative.
     assert all(0.2 < share < 0.35 for _, share in shares)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 from support import promtext
+from support.exposition import Counted
 
 from timesync.export.current import Current
 from timesync.export.metrics import METRICS, Life
@@ -53,16 +53,6 @@ def record(fields: dict[str, FieldValue], at_ns: int = AT_NS, measurement: str =
 
 def missed(reason: str = "timeout", at_ns: int = AT_NS, **facts: FieldValue) -> Record:
     return record({"reason": reason, "claim": reason, "clock_epoch": 0, **facts}, at_ns)
-
-
-@dataclass
-class Counted:
-    """A tally by hand."""
-
-    polls: int = 0
-    replies: int = 0
-    register: int = 0
-    losses: Counter[Reason] = field(default_factory=Counter)
 
 
 def page(current: Current, now_s: float, tally: Counted | None = None) -> dict[str, promtext.Family]:
