@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.ntpfuzz import KEY_ID, NOW_NS, SECRET, FuzzKey, fuzz, is_forgery
+from support.ntpfuzz import KEY, KEY_ID, NOW_NS, SECRET, fuzz, is_forgery
 from support.ntpserver import Server
 
 from timesync.exchange.ntp import Accepted, Measured, NtpClient, Refused, Stamp
@@ -33,7 +33,7 @@ def test_random_and_mutated_packets_raise_nothing_and_no_forgery_is_believed() -
 
 
 def test_judge_tells_a_true_reply_from_a_forged_one() -> None:
-    client: NtpClient[int] = NtpClient(key=FuzzKey())
+    client: NtpClient[int] = NtpClient(key=KEY)
     request = client.request(1, 2, 1)
     reply, _ = Server(key=(KEY_ID, SECRET)).answer(request, NOW_NS)
     assert not is_forgery(reply, request, from_server=True, keyed=True)
@@ -52,7 +52,7 @@ def test_judge_tells_a_true_reply_from_a_forged_one() -> None:
 def test_changed_reply_is_believed_only_if_it_is_no_forgery(
     changes: list[tuple[int, bytes]], length: int, interleaved: bool, keyed: bool
 ) -> None:
-    client: NtpClient[int] = NtpClient(interleaved=interleaved, key=FuzzKey() if keyed else None)
+    client: NtpClient[int] = NtpClient(interleaved=interleaved, key=KEY if keyed else None)
     server = Server(key=(KEY_ID, SECRET) if keyed else None)
     for token in range(3):
         now_ns = NOW_NS + token * 16_000_000_000
@@ -77,7 +77,7 @@ def test_changed_reply_is_believed_only_if_it_is_no_forgery(
 
 @given(st.binary(max_size=200), st.booleans())
 def test_any_octets_are_refused_without_an_exception(data: bytes, keyed: bool) -> None:
-    client: NtpClient[int] = NtpClient(key=FuzzKey() if keyed else None)
+    client: NtpClient[int] = NtpClient(key=KEY if keyed else None)
     client.request(1 << 40, 1 << 41, 1)
     (event,) = client.received(data, Stamp(NOW_NS, Timestamping.KERNEL), from_server=True)
     assert isinstance(event, Refused)

@@ -6,8 +6,6 @@ whose MAC is not right. The judge reads the octets by itself (struct, hashlib); 
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import random
 import struct
 import time
@@ -15,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from support.ntpserver import Header, Server, trailer
+from support.ntpserver import Header, Server, Sha1Key, trailer
 from timesync.errors import WireError
 from timesync.exchange.ntp import Accepted, Measured, NtpClient, Refused, Stamp
 from timesync.model import Timestamping
@@ -24,27 +22,16 @@ from timesync.wire.ntp import decode, encode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ForgeryError", "FuzzKey", "Fuzzed", "fuzz", "is_forgery"]
+__all__ = ["KEY", "ForgeryError", "Fuzzed", "fuzz", "is_forgery"]
 
 NOW_NS = 1_795_000_000_000_000_000
 KEY_ID, SECRET = 42, b"known to the two of us"
+KEY = Sha1Key(KEY_ID, SECRET)
 MAC_OCTETS = 24
 
 
 class ForgeryError(AssertionError):
     """The client believed a packet that the server did not make for this request."""
-
-
-class FuzzKey:
-    """SHA-1 by hashlib (RFC 5905 section 7.3)."""
-
-    key_id = KEY_ID
-
-    def mac(self, data: bytes) -> bytes:
-        return hashlib.sha1(SECRET + data).digest()
-
-    def verify(self, data: bytes, digest: bytes) -> bool:
-        return hmac.compare_digest(self.mac(data), digest)
 
 
 @dataclass
@@ -140,9 +127,7 @@ def fuzz(count: int, seed: int) -> Fuzzed:
     rng = random.Random(seed)
     result = Fuzzed()
     begun = time.perf_counter()
-    clients = [
-        (NtpClient(interleaved=i, key=FuzzKey() if k else None), k) for i in (False, True) for k in (False, True)
-    ]
+    clients = [(NtpClient(interleaved=i, key=KEY if k else None), k) for i in (False, True) for k in (False, True)]
     servers = [Server(key=(KEY_ID, SECRET) if keyed else None) for _, keyed in clients]
     old = [bytes(72)] * len(clients)
     token = now_ns = 0

@@ -7,10 +7,11 @@ It is a model: bytes and true times in, bytes and its own transmit time out.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import struct
 from dataclasses import dataclass, field
 
-__all__ = ["ERA_NS", "Header", "Server", "ntp_time", "trailer"]
+__all__ = ["ERA_NS", "Header", "Server", "Sha1Key", "ntp_time", "trailer"]
 
 HEADER = struct.Struct(">BBbbIII8s8s8s8s")
 ERA_NS = 2**32 * 10**9
@@ -27,6 +28,20 @@ def ntp_time(unix_ns: int) -> bytes:
 def trailer(key_id: int, secret: bytes, message: bytes) -> bytes:
     """Key number and SHA-1 digest (RFC 5905 section 7.3)."""
     return struct.pack(">I", key_id) + hashlib.sha1(secret + message).digest()  # the digest that deployed servers use
+
+
+@dataclass(frozen=True, slots=True)
+class Sha1Key:
+    """A client's key by hashlib alone (RFC 5905 section 7.3: digest of key and message)."""
+
+    key_id: int
+    secret: bytes
+
+    def mac(self, data: bytes) -> bytes:
+        return hashlib.sha1(self.secret + data).digest()
+
+    def verify(self, data: bytes, digest: bytes) -> bool:
+        return hmac.compare_digest(self.mac(data), digest)
 
 
 @dataclass(slots=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.ntpserver import ERA_NS, UNIX_IN_NTP_S, Header, Server, ntp_time, trailer
+from support.ntpserver import ERA_NS, UNIX_IN_NTP_S, Header, Server, Sha1Key, ntp_time, trailer
 
 from timesync.exchange.ntp import Abandoned, Accepted, Measured, NtpClient, Refused, Stamp
 from timesync.model import Timestamping
@@ -21,18 +19,6 @@ START_NS = 1_795_000_000_123_456_789
 OUT_NS, BACK_NS = 300_000, 200_000
 KEY_ID, SECRET = 7, b"a secret of twenty o"
 ROLLOVER_NS = 2_085_978_496 * 10**9  # RFC 5905 figure 4: 2036-02-07T06:28:16Z begins era 1
-
-
-class Sha1Key:
-    """A key by hashlib alone (RFC 5905 section 7.3: digest of key and message)."""
-
-    key_id = KEY_ID
-
-    def mac(self, data: bytes) -> bytes:
-        return hashlib.sha1(SECRET + data).digest()
-
-    def verify(self, data: bytes, digest: bytes) -> bool:
-        return hmac.compare_digest(self.mac(data), digest)
 
 
 @dataclass
@@ -133,7 +119,7 @@ def test_request_in_basic_mode_has_no_origin_and_no_receive_timestamp() -> None:
 
 
 def test_request_with_a_key_carries_its_mac() -> None:
-    client: NtpClient[str] = NtpClient(key=Sha1Key())
+    client: NtpClient[str] = NtpClient(key=Sha1Key(KEY_ID, SECRET))
     data = client.request(1, 2, "a")
     assert data[48:] == trailer(KEY_ID, SECRET, data[:48])
 
@@ -385,7 +371,7 @@ def test_forged_kiss_with_another_origin_is_not_heeded() -> None:
 
 
 def keyed() -> Link:
-    return Link(NtpClient(key=Sha1Key()), Server(key=(KEY_ID, SECRET)))
+    return Link(NtpClient(key=Sha1Key(KEY_ID, SECRET)), Server(key=(KEY_ID, SECRET)))
 
 
 def test_reply_under_the_key_is_authenticated() -> None:
