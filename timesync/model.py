@@ -26,6 +26,7 @@ __all__ = [
     "Missed",
     "Outcome",
     "PtpFacts",
+    "Quality",
     "Record",
     "ServerFacts",
     "Severity",
@@ -183,13 +184,23 @@ class ClockOffset:
 Outcome = Exchange | ClockOffset | Missed
 
 
+class Quality(StrEnum):
+    """How the reference of a time error was had, for the target's instant."""
+
+    INTERPOLATED = "interpolated"  # between the measurements of it before and after
+    HELD = "held"  # from the measurements on one side only
+    LOCAL = "local"  # it is the probe's own clock
+    ITSELF = "itself"  # the target is the reference
+    NONE = "none"  # not at all: there is no claim
+
+
 @quick
 @dataclass(frozen=True, slots=True)
 class TimeError:
     """Target minus UTC(k), with its bound and standard uncertainty; or an offset and the reason why there is no claim.
 
     `time_error_s`, `bound_s` and `u_s` are all present or all absent; where absent, `no_claim` says why. The parts name each
-    contribution in seconds: the bound is their plain sum, u their root sum of squares.
+    contribution in seconds: the bound is their plain sum, u their root sum of squares, or the bound where that is less.
     """
 
     offset: ClockOffset
@@ -201,6 +212,7 @@ class TimeError:
     no_claim: Reason | None = None
     bound_parts: Mapping[str, float] = field(default_factory=dict)
     u_parts: Mapping[str, float] = field(default_factory=dict)
+    quality: Quality = Quality.NONE
 
 
 class Severity(StrEnum):

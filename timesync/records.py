@@ -43,10 +43,13 @@ FIELDS: Mapping[str, Field] = {
     "delay_s": _s("round-trip delay"),
     "time_error_s": _s("target minus UTC(k)"),
     "time_error_bound_s": _s("hard bound of time_error_s"),
-    "time_error_u_s": _s("standard uncertainty of time_error_s (coverage factor 1)"),
+    "time_error_u_s": _s("standard uncertainty of time_error_s (coverage factor 1), at most the bound"),
     "time_error_expanded_s": _s("expanded uncertainty of time_error_s: coverage factor times u, at most the bound"),
     "coverage_factor": Field("float", "", "the coverage factor of time_error_expanded_s"),
     "claim": Field("str", "", '"valid", or the reason why there is no claim against UTC(k)'),
+    "quality": Field(
+        "str", "", "how the reference was had: interpolated, held (from one side), local, itself, none (no claim)"
+    ),
     "realises": Field("str", "", "the UTC(k) that the reference realises"),
     "bound_path_s": _s("part of the bound: half the round trip to the target (PTP peer delay: the link delay or more)"),
     "bound_timestamping_s": _s("part of the bound: precision of the target's and the probe's clock"),
@@ -148,6 +151,7 @@ class Recorder:
         offset = error.offset
         fields = self._measured(offset)
         fields["claim"] = CLAIM_VALID if error.no_claim is None else error.no_claim.value
+        fields["quality"] = error.quality.value
         if error.realises is not None:
             fields["realises"] = error.realises
         if error.time_error_s is not None and error.bound_s is not None and error.u_s is not None:

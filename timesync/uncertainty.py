@@ -1,7 +1,9 @@
 """The error budget of one sample: a hard bound and a standard uncertainty, kept apart, part by part.
 
 Rule: the bound is a plain sum that the error cannot exceed; u is the root sum of squares of standard uncertainties (GUM
-section 5.1.2) with the expanded uncertainty U = coverage factor * u, never reported above the bound. Both come from the same parts.
+section 5.1.2), with the expanded uncertainty U = coverage factor * u. Both come from the same parts. Neither u nor U is reported
+above the bound: where the scatter, which is no part of the bound, makes the root sum larger, u is the bound, not that sum; its
+parts are kept as they are, so that it can be seen.
 
 What the target's server claims of itself (root delay, root dispersion) is no part of the bound of a measurement *of* that
 server: its clock is what is being measured, and a server that claims a large dispersion must not become unmeasurable. Where

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from timesync.model import ClockOffset, Exchange, ServerFacts, TimeError, Timestamping
+from timesync.model import ClockOffset, Exchange, Quality, ServerFacts, TimeError, Timestamping
 from timesync.reasons import Reason
 from timesync.reference.differencing import Differencer, LocalReference
 from timesync.settings import Tie
@@ -471,3 +471,32 @@ def test_local_clock_declared_anew_is_no_more_settled_than_it_was() -> None:
     local.target(Clock("target").measured(probe, 11.0))
     renewed.resume(local)
     assert renewed.target(Clock("target").measured(probe, 12.0)).no_claim is Reason.LOCAL_CLOCK_STEPPED
+
+
+# Quality
+
+
+def test_quality_tells_how_the_reference_was_had() -> None:
+    probe, differences = ProbeClock(), differencer(max_age_s=20.0)
+    told = [*differences.reference(REFERENCE.measured(probe, 0.0))]
+    for at_s in (3.0, 9.0, 60.0):
+        told += differences.target(Clock("target").measured(probe, at_s), probe.shows_ns(at_s))
+    told += differences.provisional(probe.shows_ns(30.0), 1.0)
+    told += differences.reference(REFERENCE.measured(probe, 8.0))
+    told += differences.flush()
+    told.append(LocalReference(TIE).target(Clock("other").measured(probe, 3.0)))
+    # What was told provisionally from one side (twice, and once of the future) is told again.
+    assert [error.quality for error in told if error.offset.target == "reference"] == [Quality.ITSELF] * 2
+    final = {round((error.offset.at_ns - BEGIN_NS) / S): error.quality for error in of(told, "target")}
+    assert final == {3: Quality.INTERPOLATED, 9: Quality.HELD, 60: Quality.NONE}
+    assert told[-1].quality is Quality.LOCAL
+    assert all((error.quality is Quality.NONE) == (error.no_claim is not None) for error in told)
+
+
+def test_u_is_cut_at_the_bound_and_keeps_its_parts() -> None:
+    probe, local, rng = ProbeClock(), LocalReference(TIE), random.Random(4)
+    errors = [local.target(Clock("target", rng.gauss(0, 1e-3)).measured(probe, float(n))) for n in range(32)]
+    last = errors[-1]
+    assert last.bound_s is not None
+    assert last.u_s == last.bound_s
+    assert math.hypot(*last.u_parts.values()) > last.bound_s

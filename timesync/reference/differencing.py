@@ -20,7 +20,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from timesync.model import ClockOffset, TimeError
+from timesync.model import ClockOffset, Quality, TimeError
 from timesync.quick import quick
 from timesync.reasons import Reason
 from timesync.timescale import GREATEST_RATE
@@ -66,6 +66,7 @@ class _AtInstant:
     oscillator_s: float
     upstream_s: float
     interpolation_s: float
+    quality: Quality
 
 
 def _at_ns(offset: ClockOffset) -> int:
@@ -180,7 +181,7 @@ class Differencer:
         if expired is not None:
             return TimeError(offset, self.name, self.tie.realises, no_claim=expired)
         bound = {"upstream": offset.upstream_s, "tie": self.tie.bound_s}
-        return _claimed(offset, self.name, self.tie, 0.0, bound, _standard_parts(bound, self.tie, None))
+        return _claimed(offset, self.name, self.tie, 0.0, bound, _standard_parts(bound, self.tie, None), Quality.ITSELF)
 
     def _expired(self, at_ns: int) -> Reason | None:
         until_ns = self.tie.valid_until_ns
@@ -212,7 +213,7 @@ class Differencer:
             "tie": self.tie.bound_s,
         }
         u = _standard_parts(bound, self.tie, self._scatter.get(offset.target))
-        return _claimed(offset, self.name, self.tie, offset.offset_s - reference.offset_s, bound, u)
+        return _claimed(offset, self.name, self.tie, offset.offset_s - reference.offset_s, bound, u, reference.quality)
 
     def _at(self, offset: ClockOffset) -> _AtInstant | None:
         """The reference at the offset's instant, or None if no measurement of it in the same epoch is near enough."""
@@ -238,6 +239,7 @@ class Differencer:
             w1 * earlier.bound_oscillator_s + w2 * later.bound_oscillator_s,
             w1 * earlier.upstream_s + w2 * later.upstream_s,
             2.0 * self._phi * d1_s * d2_s / gap_s + slew_s if gap_s > 0 else 0.0,
+            Quality.INTERPOLATED,
         )
 
     def _held(self, references: Sequence[ClockOffset], index: int, at_ns: int) -> _AtInstant:
@@ -252,6 +254,7 @@ class Differencer:
             single.bound_oscillator_s,
             single.upstream_s,
             self._greatest_rate(references, index) * age_s + slew_s,
+            Quality.HELD,
         )
 
     def _greatest_rate(self, references: Sequence[ClockOffset], index: int) -> float:
@@ -322,7 +325,7 @@ class LocalReference:
         scatter = self._scatter.setdefault(offset.target, TypeA())
         scatter.push(offset.clock_epoch, offset.at_ns, offset.offset_s)
         u = _standard_parts(bound, self.tie, scatter)
-        return _claimed(offset, self.name, self.tie, offset.offset_s, bound, u)
+        return _claimed(offset, self.name, self.tie, offset.offset_s, bound, u, Quality.LOCAL)
 
     def forget(self, target: str) -> None:
         """A target that is no longer measured."""
@@ -339,8 +342,15 @@ def _standard_parts(bound: Mapping[str, float], tie: Tie, scatter: TypeA | None)
 
 
 def _claimed(
-    offset: ClockOffset, reference: str, tie: Tie, x_s: float, bound: dict[str, float], u: dict[str, float]
+    offset: ClockOffset,
+    reference: str,
+    tie: Tie,
+    x_s: float,
+    bound: dict[str, float],
+    u: dict[str, float],
+    quality: Quality,
 ) -> TimeError:
     """A time error with its parts summed."""
     bound_s = bound_of(bound)
-    return TimeError(offset, reference, tie.realises, x_s, bound_s, standard_uncertainty_s(u, bound_s), None, bound, u)
+    u_s = standard_uncertainty_s(u, bound_s)
+    return TimeError(offset, reference, tie.realises, x_s, bound_s, u_s, None, bound, u, quality)
