@@ -11,8 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from operator import attrgetter
 from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC_RAW, clock_gettime_ns, monotonic_ns, time_ns
-
-from timesync.quick import quick
+from typing import NamedTuple
 
 __all__ = ["ClockChange", "ClockReading", "ClockWatch", "read_clocks"]
 
@@ -23,9 +22,7 @@ STEP_NS = 10_000
 SLEEP_NS = 10_000_000
 
 
-@quick
-@dataclass(frozen=True, slots=True)
-class ClockReading:
+class ClockReading(NamedTuple):
     """The four clocks at one moment, ns; `gap_ns` is how long reading them took at most."""
 
     realtime_ns: int

@@ -2,16 +2,16 @@
 
 Rules. Instants are integer nanoseconds since the Unix epoch (UTC); differences are floats in seconds. The sign is
 ITU-T G.810's: clock minus reference, so a positive offset means that the target is ahead. Every record says how it
-was timestamped and how far it can be wrong. Nothing here reads a clock or does I/O.
+was timestamped and how far it can be wrong. Nothing here reads a clock or does I/O. The records that each exchange makes are
+tuples: a frozen dataclass takes four times as long to make.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-from timesync.quick import quick
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 FieldValue = float | int | str | bool
+NO_PARTS: Mapping[str, float] = MappingProxyType({})
 
 
 class Timestamping(StrEnum):
@@ -45,7 +46,6 @@ class Timestamping(StrEnum):
     USER = "user"
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
     """What the server says of itself. Kept as claims; none of it enters the bound of its own measurement."""
@@ -66,7 +66,6 @@ class ServerFacts:
         return (self.root_delay_s or 0.0) / 2.0 + (self.root_dispersion_s or 0.0)
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class PtpFacts:
     """What a PTP master says of itself and its grandmaster (IEEE 1588-2019 clauses 7.6.2, 13.5). What it did not announce is None.
@@ -105,9 +104,7 @@ class PtpFacts:
         return 1e-9
 
 
-@quick
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """One completed two-way exchange: the four timestamps and how they were taken.
 
     `t1_ns` and `t4_ns` are on the probe's clock, `t2_ns` and `t3_ns` on the target's. `clock_epoch` counts the steps and
@@ -150,9 +147,7 @@ class Missed:
     polls: int = 1
 
 
-@quick
-@dataclass(frozen=True, slots=True)
-class ClockOffset:
+class ClockOffset(NamedTuple):
     """Target minus probe at `at_ns` (the middle of the exchange on the probe's clock).
 
     `bound_s` is the sum of its parts: the error of `offset_s` cannot exceed it. `upstream_s` is what the server
@@ -194,9 +189,7 @@ class Quality(StrEnum):
     NONE = "none"  # not at all: there is no claim
 
 
-@quick
-@dataclass(frozen=True, slots=True)
-class TimeError:
+class TimeError(NamedTuple):
     """Target minus UTC(k), with its bound and standard uncertainty; or an offset and the reason why there is no claim.
 
     `time_error_s`, `bound_s` and `u_s` are all present or all absent; where absent, `no_claim` says why. The parts name each
@@ -210,8 +203,8 @@ class TimeError:
     bound_s: float | None = None
     u_s: float | None = None
     no_claim: Reason | None = None
-    bound_parts: Mapping[str, float] = field(default_factory=dict)
-    u_parts: Mapping[str, float] = field(default_factory=dict)
+    bound_parts: Mapping[str, float] = NO_PARTS
+    u_parts: Mapping[str, float] = NO_PARTS
     quality: Quality = Quality.NONE
 
 
@@ -235,9 +228,7 @@ class Event:
     evidence: Mapping[str, FieldValue] = field(default_factory=dict)
 
 
-@quick
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What is stored and handed on: one row of one measurement. An absent field is absent, never null.
 
     (`measurement`, `tags`, `at_ns`) identifies a record: writing it twice is harmless, a later one replaces the earlier.

@@ -32,8 +32,8 @@ HEADER = {
     "transmit": U64,
 }  # fmt: skip
 PACKETS = st.one_of(
-    st.builds(Packet, version=st.integers(0, 7), **HEADER),
-    st.builds(Packet, version=st.integers(0, 3), mac=MACS_V3 | NAKS, **HEADER),
+    st.builds(Packet, version=st.integers(0, 7), extensions=st.just(()), mac=st.none(), **HEADER),
+    st.builds(Packet, version=st.integers(0, 3), extensions=st.just(()), mac=MACS_V3 | NAKS, **HEADER),
     st.builds(Packet, version=st.integers(4, 7), extensions=FIELDS, mac=MACS, **HEADER),
     st.builds(
         Packet,

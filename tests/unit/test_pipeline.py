@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -182,7 +181,7 @@ def test_the_newest_state_is_of_the_newest_epoch_when_the_probes_clock_was_set_b
     pipeline = Pipeline(settings(SERVER))
     pipeline.outcomes("server", [exchange("server", T0, 5e-6)], T0)
     back_ns = T0 - 3600 * 10**9
-    pipeline.outcomes("server", [replace(exchange("server", back_ns, 7e-6), clock_epoch=1)], back_ns)
+    pipeline.outcomes("server", [exchange("server", back_ns, 7e-6)._replace(clock_epoch=1)], back_ns)
     error = pipeline.states["server"].error
     assert error is not None
     assert error.offset.at_ns == back_ns
@@ -200,7 +199,7 @@ def test_a_step_of_the_local_reference_withholds_its_claims_and_says_so() -> Non
     claims = []
     for seconds in (1, 299, 301):
         at_ns = T0 + seconds * 10**9
-        (row,) = pipeline.outcomes("server", [replace(exchange("server", at_ns, 5e-6), clock_epoch=1)], at_ns)
+        (row,) = pipeline.outcomes("server", [exchange("server", at_ns, 5e-6)._replace(clock_epoch=1)], at_ns)
         claims.append(row.fields["claim"])
     assert claims == ["local_clock_stepped", "local_clock_stepped", "valid"]
     assert Pipeline(settings(REFERENCE, SERVER)).clock_stepped(1, T0) is None
@@ -210,5 +209,5 @@ def test_a_local_reference_declared_at_a_reload_takes_the_clocks_epoch_as_it_is(
     pipeline = Pipeline(settings(SERVER))
     pipeline.clock_stepped(1, T0)
     pipeline.configure(settings(SERVER, local=NIM))
-    (row,) = pipeline.outcomes("server", [replace(exchange("server", T0 + 10**9, 5e-6), clock_epoch=1)], T0)
+    (row,) = pipeline.outcomes("server", [exchange("server", T0 + 10**9, 5e-6)._replace(clock_epoch=1)], T0)
     assert row.fields["claim"] == "valid"

@@ -92,8 +92,8 @@ def test_a_miss_of_a_child_is_the_childs() -> None:
 def test_a_sync_long_before_the_question_counts_for_the_oscillator_like_one_after_it() -> None:
     """t4 (the Sync came) may lie before t1 (the question left): the oscillator had as long to go wrong."""
     after = exchange("gm", T0, 0)
-    early = replace(after, t3_ns=after.t3_ns - 2 * 10**9, t4_ns=after.t4_ns - 2 * 10**9)
-    late = replace(after, t3_ns=after.t3_ns + 2 * 10**9, t4_ns=after.t4_ns + 2 * 10**9)
+    early = after._replace(t3_ns=after.t3_ns - 2 * 10**9, t4_ns=after.t4_ns - 2 * 10**9)
+    late = after._replace(t3_ns=after.t3_ns + 2 * 10**9, t4_ns=after.t4_ns + 2 * 10**9)
     offsets = [clock_offset(each) for each in (early, late)]
     for offset in offsets:
         assert abs(offset.bound_oscillator_s - 2 * PHI) < 1e-9

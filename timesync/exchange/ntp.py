@@ -15,11 +15,10 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from timesync.errors import WireError
 from timesync.model import ServerFacts, Timestamping
-from timesync.quick import quick
 from timesync.reasons import Reason
 from timesync.timescale import GREATEST_RATE, ntp_to_unix_ns, precision_to_s, short_to_s
 from timesync.wire.ntp import (
@@ -86,9 +85,7 @@ class Stamp:
     kind: Timestamping
 
 
-@quick
-@dataclass(frozen=True, slots=True)
-class Measured(Generic[Token]):
+class Measured(NamedTuple, Generic[Token]):
     """A complete exchange. `token` is what the caller gave with the request that began it."""
 
     t1_ns: int

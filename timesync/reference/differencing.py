@@ -18,10 +18,9 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from timesync.model import ClockOffset, Quality, TimeError
-from timesync.quick import quick
 from timesync.reasons import Reason
 from timesync.timescale import GREATEST_RATE
 from timesync.uncertainty import PHI, SQRT3, TypeA, bound_of, standard_uncertainty_s, steady
@@ -55,9 +54,7 @@ class _Waiting:
         return not 0 <= now_ns - self.since_ns < span_ns
 
 
-@quick
-@dataclass(frozen=True, slots=True)
-class _AtInstant:
+class _AtInstant(NamedTuple):
     """The reference minus probe at a target's instant, with what that costs."""
 
     offset_s: float

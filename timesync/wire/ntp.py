@@ -24,9 +24,9 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from timesync.errors import DataError, WireError
-from timesync.quick import quick
 
 __all__ = [
     "HEADER_OCTETS",
@@ -84,9 +84,7 @@ class Mac:
     digest: bytes
 
 
-@quick
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(NamedTuple):
     """One NTP packet, every field as it is on the wire (RFC 5905 figure 8).
 
     `poll` and `precision` are signed log2 seconds; `root_delay` and `root_dispersion` unsigned 16.16 seconds;
