@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from timesync.store.lanes import Lanes, Span
+from timesync.store.segment import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +45,7 @@ class Ledger:
     def __init__(self, path: Path, keep_refused: int) -> None:
         """Open or create the file. At most `keep_refused` refused records are kept, the newest; all are counted."""
         self._keep_refused = keep_refused
+        make_private(path)
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
         try:
             self._connection.execute("PRAGMA journal_mode=WAL")

@@ -24,7 +24,7 @@ import orjson
 from timesync.errors import DataError, StoreError
 from timesync.model import Event, FieldValue, Record, Severity
 from timesync.store.retention import verdict
-from timesync.store.segment import CORRUPT, quarantine
+from timesync.store.segment import CORRUPT, make_private, quarantine
 from timesync.store.sink import Refusal, SinkUnavailableError
 
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ class History:
         self._shapes: dict[tuple[str, ...], int] = {}
         if read_only and not path.exists():
             raise StoreError(f"there is no history at {path}; give the spool directory of a probe that keeps one")
+        if not read_only:
+            make_private(path)
         name = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rwc'}"
         self._connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0)
         try:

@@ -28,6 +28,7 @@ __all__ = [
     "SegmentWriter",
     "create",
     "file_bytes",
+    "make_private",
     "quarantine",
     "remove",
     "salvage",
@@ -35,6 +36,7 @@ __all__ = [
     "write_rows",
 ]
 
+MODE = 0o640  # what has been measured, and where: for this user and its group
 _COMPANIONS = ("", "-wal", "-shm", "-journal")
 _SMALL_CACHE = "PRAGMA cache_size=-256"  # kB; rows are appended and read in order, so no page is wanted twice
 _INSERT = "INSERT OR REPLACE INTO record (row, payload, crc) VALUES (?, ?, ?)"
@@ -50,10 +52,20 @@ class Damage:
     row: int
 
 
+def make_private(path: Path) -> None:
+    """Make an empty database file that others may not read, if there is none yet; SQLite gives its companions the same rights."""
+    try:
+        # Never opened where it is there: closing it again would drop the locks that SQLite holds on it (POSIX locks are so).
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, MODE))
+    except FileExistsError:
+        return
+
+
 def create(path: Path) -> None:
     """Make an empty segment. It gets its name when it is whole, so that a death in between leaves no half segment."""
     new = path.with_name("new.sqlite3")
     remove(new)
+    make_private(new)
     connection = sqlite3.connect(new, isolation_level=None)
     try:
         connection.execute("PRAGMA page_size=2048")  # a lone record costs a page or two of log: small ones
