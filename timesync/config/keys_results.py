@@ -1,0 +1,295 @@
+"""What a configuration file can say about results: where they are kept and sent, what is computed of them and shown."""
+
+from __future__ import annotations
+
+from timesync.config.schema import Key, Table, Type
+
+__all__ = ["HISTORY", "HTTP", "INFLUXDB", "LOG", "SPOOL", "STABILITY"]
+
+DAY_S = 86_400
+
+SPOOL = Table(
+    "spool",
+    "The durable queue between measuring and the sinks.",
+    (
+        Key(
+            "directory",
+            Type.DIRECTORY,
+            "where the queue and the history are kept; made if it is not there",
+            '"/var/lib/timesync"',
+            default_text="`STATE_DIRECTORY` from the environment (systemd sets it), else `/var/lib/timesync`",
+            wrong_names=("path", "dir", "folder"),
+        ),
+        Key(
+            "max_bytes",
+            Type.SIZE,
+            'how large the queue may become: a whole number, or text such as "2 GB" or "500 MiB"',
+            '"2 GB"',
+            unit="bytes",
+            default=2_000_000_000,
+            low=1_000_000,
+            high=10**15,
+            wrong_names=("max_size", "size", "limit"),
+        ),
+        Key(
+            "when_full",
+            Type.CHOICE,
+            "what is given up, and counted, when the queue is full",
+            '"drop_oldest"',
+            default="drop_oldest",
+            choices=("drop_oldest", "drop_newest"),
+        ),
+        Key(
+            "durability",
+            Type.CHOICE,
+            "what a power cut may cost: `normal` about the last second, `full` nothing, for one fsync at every measurement",
+            '"normal"',
+            default="normal",
+            choices=("normal", "full"),
+        ),
+    ),
+    wrong_names=("buffer", "queue"),
+)
+
+
+HISTORY = Table(
+    "history",
+    "The embedded history, in the spool's directory.",
+    (
+        Key(
+            "enabled",
+            Type.SWITCH,
+            "keep a local history",
+            "true",
+            default=True,
+            wrong_names=("enable", "on"),
+        ),
+        Key(
+            "retention_days",
+            Type.DAYS,
+            'how long it is kept; "forever" keeps everything',
+            "400",
+            unit="days",
+            default=400.0,
+            low=0.01,
+            high=100_000,
+            wrong_names=("retention", "days", "keep_days"),
+        ),
+    ),
+)
+
+
+INFLUXDB = Table(
+    "influxdb",
+    "One InfluxDB, or a database that speaks its protocol; as many as there are.",
+    (
+        Key(
+            "name",
+            Type.NAME,
+            "names the sink's place in the queue: keep it when the URL changes",
+            '"central"',
+            required=True,
+        ),
+        Key(
+            "url",
+            Type.URL,
+            "the server, without the path of its API",
+            '"https://influx.example:8086"',
+            required=True,
+            wrong_names=("host", "address", "server"),
+        ),
+        Key(
+            "api",
+            Type.CHOICE,
+            "`v2` writes to /api/v2/write (InfluxDB 2.x, 3 Core, 1.8 and later, VictoriaMetrics); `v1` to /write",
+            '"v2"',
+            default="v2",
+            choices=("v2", "v1"),
+            wrong_names=("version",),
+        ),
+        Key(
+            "organisation",
+            Type.TEXT,
+            "v2: the organisation",
+            '"metrology"',
+            default="",
+            wrong_names=("org", "organization"),
+        ),
+        Key("bucket", Type.TEXT, "v2: the bucket; must be said", '"timesync"', default=""),
+        Key("database", Type.TEXT, "v1: the database; must be said", '"timesync"', default="", wrong_names=("db",)),
+        Key(
+            "retention_policy",
+            Type.TEXT,
+            "v1: the retention policy",
+            '"autogen"',
+            default="",
+            default_text="the database's own",
+            wrong_names=("rp",),
+        ),
+        Key("username", Type.TEXT, "v1: the user", '"timesync"', default="", wrong_names=("user",)),
+        Key("token_file", Type.PRIVATE, "v2: a file that holds the token", '"influx.token"', wrong_names=("token",)),
+        Key(
+            "password_file",
+            Type.PRIVATE,
+            "v1: a file that holds the password",
+            '"influx.password"',
+            wrong_names=("password",),
+        ),
+        Key("batch_size", Type.INTEGER, "records in one request", "5000", default=5000, low=1, high=100_000),
+        Key("timeout_s", Type.NUMBER, "for one request", "10", unit="s", default=10.0, low=0.1, high=600),
+        Key("gzip", Type.SWITCH, "compress requests", "true", default=True, wrong_names=("compress", "enable_gzip")),
+        Key(
+            "verify_tls",
+            Type.SWITCH,
+            "check the server's certificate",
+            "true",
+            default=True,
+            wrong_names=("verify_ssl", "tls_verify", "insecure"),
+        ),
+        Key(
+            "ca_file",
+            Type.FILE,
+            "certificates to trust, PEM",
+            '"ca.pem"',
+            default_text="the system's",
+            wrong_names=("ssl_ca_cert", "tls_ca", "ca"),
+        ),
+    ),
+    many=True,
+    wrong_names=("influx", "sink", "database"),
+)
+
+
+HTTP = Table(
+    "http",
+    "Where /metrics, /healthz and /readyz are served. There is no authentication: any address beyond loopback must be said.",
+    (
+        Key("enabled", Type.SWITCH, "serve them", "true", default=True, wrong_names=("enable", "on")),
+        Key(
+            "host",
+            Type.TEXT,
+            "the address to listen on",
+            '"127.0.0.1"',
+            default="127.0.0.1",
+            wrong_names=("address", "listen", "bind"),
+        ),
+        Key("port", Type.INTEGER, "the TCP port; 0 takes a free one", "9787", default=9787, low=0, high=65_535),
+    ),
+    wrong_names=("prometheus", "metrics", "web"),
+)
+
+
+STABILITY = Table(
+    "stability",
+    "Stability of each target against UTC(k), computed as the samples come and kept across restarts. It takes about 33 MB of "
+    "memory (numpy) and 0.1 MB a target; 100 targets polled every second take less than 1 % of a core.",
+    (
+        Key("enabled", Type.SWITCH, "compute them", "true", default=True, wrong_names=("enable", "on")),
+        Key(
+            "statistics",
+            Type.CHOICES,
+            "which statistics",
+            '["oadev", "tdev", "mtie"]',
+            default=("oadev", "tdev", "mtie"),
+            choices=("adev", "oadev", "mdev", "tdev", "hdev", "ohdev", "tierms", "mtie"),
+            wrong_names=("statistic", "deviations"),
+        ),
+        Key(
+            "taus",
+            Type.CHOICE,
+            "which averaging times, in intervals of the target: `octave` 1, 2, 4, 8 ..., `decade` 1, 2, 4, 10, 20 ...",
+            '"octave"',
+            default="octave",
+            choices=("octave", "decade"),
+            wrong_names=("tau",),
+        ),
+        Key(
+            "longest_tau_s",
+            Type.NUMBER,
+            "the longest averaging time",
+            "86400",
+            unit="s",
+            default=86_400.0,
+            low=1,
+            high=30 * DAY_S,
+        ),
+        Key(
+            "exact_intervals",
+            Type.INTEGER,
+            "averaging times up to so many intervals are computed from every term; longer ones from every 16th to 31st part of an "
+            "averaging time, under names that say so (`oadev_strided`, `mtie_bounds`); memory grows with it, 200 bytes each",
+            "16",
+            default=16,
+            low=1,
+            high=100_000,
+        ),
+        Key(
+            "every_s",
+            Type.NUMBER,
+            "how often they are stored and shown",
+            "600",
+            unit="s",
+            default=600.0,
+            low=1,
+            high=DAY_S,
+            wrong_names=("interval_s", "interval"),
+        ),
+        Key(
+            "window_days",
+            Type.INTEGER,
+            "over how many UTC days, today's included",
+            "7",
+            unit="days",
+            default=7,
+            low=1,
+            high=400,
+            wrong_names=("window", "days"),
+        ),
+        Key(
+            "coverage",
+            Type.NUMBER,
+            "probability covered by the confidence intervals",
+            "0.683",
+            default=0.683,
+            low=0.5,
+            high=0.999,
+            wrong_names=("ci", "confidence"),
+        ),
+        Key(
+            "targets_at_most",
+            Type.INTEGER,
+            "with more targets than this nothing is computed, so that a large probe stays small; raise it where there is memory",
+            "100",
+            default=100,
+            low=0,
+            high=100_000,
+            wrong_names=("max_targets",),
+        ),
+    ),
+    wrong_names=("statistics", "allan"),
+)
+
+
+LOG = Table(
+    "log",
+    "What the daemon says of itself.",
+    (
+        Key(
+            "level",
+            Type.CHOICE,
+            "the least level that is written",
+            '"info"',
+            default="info",
+            choices=("debug", "info", "warning", "error"),
+        ),
+        Key(
+            "format",
+            Type.CHOICE,
+            "`text` for people, `json` for machines; `auto` is json where there is no terminal",
+            '"auto"',
+            default="auto",
+            choices=("auto", "text", "json"),
+        ),
+    ),
+    wrong_names=("logging",),
+)
