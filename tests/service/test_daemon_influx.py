@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from support.chrony import Chronyd
 from support.databases import Influxd
-from support.process import Program, wait_until
 from support.installed import program
+from support.process import Program, wait_until
 
 from timesync.daemon import HISTORY_FILE
 from timesync.errors import StoreError
