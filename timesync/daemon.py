@@ -260,10 +260,12 @@ class Daemon:
     def _alive(self) -> Sequence[Check]:
         if self._heartbeat_s is None:
             return liveness(heartbeat_age_s=None)
-        return liveness(heartbeat_age_s=asyncio.get_running_loop().time() - self._heartbeat_s)
+        age_s = asyncio.get_running_loop().time() - self._heartbeat_s
+        return liveness(heartbeat_age_s=age_s, overdue_s=self.measuring.overdue_s)
 
     def _ready(self) -> Sequence[Check]:
-        return readiness(polls_by_engine=self.measuring.polls_by_kind, spool_problem=self._delivery.status().failing)
+        polled = self.measuring.polled(asyncio.get_running_loop().time())
+        return readiness(polled=polled, spool_problem=self._delivery.status().failing)
 
     # Reload
 

@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from timesync.clockwatch import ClockWatch, read_clocks
+from timesync.engines import Engines
+from timesync.errors import TimesyncError
+from timesync.instrument import CLOSE_S, InstrumentError, Told, Unopened, ask
 from timesync.model import Event, Missed, Severity
 from timesync.pipeline import Pipeline
-from timesync.plugin import EngineContext, load_kind
+from timesync.plugin import load_kind
 from timesync.reasons import Reason
 from timesync.scheduler import Job, Scheduler, Skip, phase_s
 from timesync.slews import SlewWatch
@@ -25,11 +29,11 @@ if TYPE_CHECKING:
 
     from timesync.clockwatch import ClockChange
     from timesync.model import Outcome, Record
-    from timesync.plugin import Engine, EngineCounts, Prober
+    from timesync.plugin import EngineCounts, Prober
     from timesync.settings import ProbeSettings, TargetSettings
     from timesync.slews import Slew
 
-__all__ = ["Measuring"]
+__all__ = ["Measuring", "Polled"]
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +42,22 @@ TICK_S = 1.0
 
 @dataclass(slots=True)
 class _Measured:
-    """A target in service."""
+    """A target in service. `asking`: a poll is under way; `closed`: what it still tells has no place any more."""
 
     settings: TargetSettings
     prober: Prober
     protocol: str
+    asking: bool = False
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """How an engine gets on: polls completed, how long ago the newest was (None: none yet), and how long one may take to follow."""
+
+    polls: int
+    age_s: float | None
+    period_s: float
 
 
 class Measuring:
@@ -65,12 +80,13 @@ class Measuring:
         self.settings = settings
         self._slews = SlewWatch(settings.oscillator_ppm * 1e-6)
         self.pipeline = Pipeline(settings, found, self._slews.excess_s, lost)
-        self.polls_by_kind: dict[str, int] = {}
+        self._polls: Counter[str] = Counter()
         self._store = store
         self._keep_drafts = keep_drafts
         self._tell = tell
         self._watch = ClockWatch(read_clocks())
-        self._engines: dict[str, Engine] = {}
+        self._engines = Engines(self.event, self.clock_epoch)
+        self._polled_s: dict[str, float] = {}
         self._targets: dict[str, _Measured] = {}
         self._scheduler: Scheduler | None = None
         self._opened = 0
@@ -90,19 +106,37 @@ class Measuring:
         """How late the newest poll began."""
         return self._scheduler.late_s if self._scheduler is not None else 0.0
 
+    @property
+    def overdue_s(self) -> float:
+        """For how long a poll has been due that has not begun."""
+        return self._scheduler.overdue_s if self._scheduler is not None else 0.0
+
     def engine_counts(self) -> Mapping[str, EngineCounts]:
         """What each engine in use has seen, by its kind."""
-        return {kind: engine.counts() for kind, engine in self._engines.items()}
+        return self._engines.counts()
+
+    def polled(self, now_s: float) -> Mapping[str, Polled]:
+        """How each engine in use gets on with its polls, by its kind, at `now_s` (the loop's time)."""
+        by_kind: dict[str, list[TargetSettings]] = {}
+        for measured in self._targets.values():
+            by_kind.setdefault(measured.settings.kind, []).append(measured.settings)
+        polled = {}
+        for kind, targets in by_kind.items():
+            newest_s = self._polled_s.get(kind)
+            age_s = None if newest_s is None else now_s - newest_s
+            polled[kind] = Polled(self._polls[kind], age_s, min(each.interval_s + each.timeout_s for each in targets))
+        return polled
 
     async def start(self) -> None:
         """Open every target and begin to poll.
 
-        Raises ConfigError, UnknownProbeKindError or OSError if a target cannot be opened; nothing is left open then.
+        Raises ConfigError, UnknownProbeKindError or OSError if a target cannot be opened; nothing is left open then. An instrument
+        that fails otherwise is opened again at each of its polls.
         """
         self._scheduler = Scheduler(asyncio.get_running_loop())
         try:
             for target in self.settings.targets:
-                await self._open(target)
+                self._begin(await self._opened_target(target, self.settings))
         except BaseException:
             await self.stop()
             raise
@@ -113,18 +147,49 @@ class Measuring:
         await self._scheduler.run()
 
     async def reconfigure(self, settings: ProbeSettings) -> None:
-        """Take new settings. A target whose settings are the same keeps its association, its schedule and its state."""
+        """Take new settings. A target whose settings are the same keeps its association, its schedule and its state.
+
+        All or nothing: if a target cannot be opened, those that were closed for it are opened again as they were.
+        Raises TimesyncError or OSError then; its text says if one of them is out of service.
+        """
         wanted: Mapping[str, TargetSettings] = {target.name: target for target in settings.targets}
-        stale = {name for engine in self._engines.values() for name in engine.reconfigure(settings)}
-        for name, measured in list(self._targets.items()):
-            if name in stale or wanted.get(name) != measured.settings:
-                await self._close(name)
+        stale = self._engines.take(settings, self.settings)
+        going = [each for name, each in self._targets.items() if name in stale or wanted.get(name) != each.settings]
+        coming: list[_Measured] = []
+        try:
+            # An address or a device may pass from one name to another, so those that go make room first.
+            for measured in going:
+                await self._close(measured.settings.name)
+            for target in settings.targets:
+                if target.name not in self._targets:
+                    coming.append(await self._opened_target(target, settings))  # noqa: PERF401 - kept for `except`
+        except (TimesyncError, OSError) as error:
+            await self._undo(coming, going)
+            lost = [name for name, each in self._targets.items() if isinstance(each.prober, Unopened)]
+            if lost:
+                text = f"{error}; not measured until they can be opened again: {', '.join(sorted(lost))}"
+                raise TimesyncError(text) from error
+            raise
         self.settings = settings
         self._slews.phi = settings.oscillator_ppm * 1e-6
         self._store(self.pipeline.configure(settings))
-        for target in settings.targets:
+        for measured in coming:
+            self._begin(measured)
+
+    async def _undo(self, coming: Sequence[_Measured], gone: Sequence[_Measured]) -> None:
+        """Close the new ones without a word (nobody has asked them), and measure again what was closed for them."""
+        for measured in coming:
+            await self._told_at_close(measured)
+        self._engines.give_back(self.settings)
+        for measured in gone:
+            target = measured.settings
             if target.name not in self._targets:
-                await self._open(target)
+                try:
+                    again = await self._opened_target(target, self.settings)
+                except (TimesyncError, OSError):
+                    log.exception("%s: it cannot be opened again", target.name)
+                    again = self._unopened(target, self.settings)
+                self._begin(again)
 
     def tick(self) -> None:
         """Once a second: look at the clocks, and let go of what has waited too long."""
@@ -137,9 +202,7 @@ class Measuring:
             await self._scheduler.close()
         for name in list(self._targets):
             await self._close(name, scheduled=False)
-        for engine in self._engines.values():
-            await engine.close()
-        self._engines.clear()
+        await self._engines.close()
         self._store(self.pipeline.flush())
 
     def clock_epoch(self) -> int:
@@ -163,15 +226,22 @@ class Measuring:
         self._tell(event)
         self._store([self.pipeline.recorder.event(event)])
 
-    async def _open(self, target: TargetSettings) -> None:
-        assert self._scheduler is not None
+    async def _opened_target(self, target: TargetSettings, settings: ProbeSettings) -> _Measured:
         kind = load_kind(target.kind)
-        engine = self._engines.get(target.kind)
-        if engine is None:
-            engine = kind.open(EngineContext(self.settings, self.event, self.clock_epoch))
-            self._engines[target.kind] = engine
-            self.polls_by_kind.setdefault(target.kind, 0)
-        measured = _Measured(target, await engine.open_target(target), kind.protocol)
+        try:
+            return _Measured(target, await self._engines.open_target(kind, target, settings), kind.protocol)
+        except InstrumentError as error:
+            text = f"{error}; it is tried again at each poll"
+            self.event(Event("instrument_failed", time.time_ns(), Severity.ERROR, text, target.name))
+            return self._unopened(target, settings)
+
+    def _unopened(self, target: TargetSettings, settings: ProbeSettings) -> _Measured:
+        kind = load_kind(target.kind)
+        return _Measured(target, Unopened(lambda: self._engines.open_target(kind, target, settings)), kind.protocol)
+
+    def _begin(self, measured: _Measured) -> None:
+        assert self._scheduler is not None
+        target = measured.settings
         self._targets[target.name] = measured
         self._scheduler.add(
             Job(
@@ -200,19 +270,39 @@ class Measuring:
         measured = self._targets.pop(name)
         if scheduled and self._scheduler is not None:
             await self._scheduler.remove(name)
-        self._take(measured, await measured.prober.close())
+        measured.closed = True
+        told = await self._told_at_close(measured)
+        outcomes = list(told.outcomes)
+        if told.fault:
+            outcomes.append(
+                self._not_measured(measured, Reason.PROBE_FAILED, f"closing: {told.fault}", sent=measured.asking)
+            )
+        elif measured.asking and not outcomes:
+            outcomes.append(
+                self._not_measured(measured, Reason.ASSOCIATION_ENDED, "closed while it was asked", sent=True)
+            )
+        self._take(measured, outcomes)
+
+    async def _told_at_close(self, measured: _Measured) -> Told:
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                return await ask(measured.settings.name, measured.prober.close)
+        except TimeoutError:
+            log.error("%s: the instrument did not close within %g s", measured.settings.name, CLOSE_S)  # noqa: TRY400 - no trace to show
+            return Told((), f"not closed within {CLOSE_S:g} s")
 
     async def _poll(self, measured: _Measured) -> None:
-        try:
-            outcomes = await measured.prober.poll()
-        except (
-            Exception
-        ) as error:  # an instrument is foreign code: its fault is logged and recorded, and the daemon goes on
-            log.exception("%s: the instrument failed", measured.settings.name)
-            outcomes = [
-                self._not_measured(measured, Reason.PROBE_FAILED, f"{type(error).__name__}: {error}", sent=True)
-            ]
-        self.polls_by_kind[measured.settings.kind] += 1
+        measured.asking = True
+        told = await ask(measured.settings.name, measured.prober.poll)
+        if measured.closed:
+            return  # it did not heed its end: its poll has been accounted for
+        measured.asking = False
+        kind = measured.settings.kind
+        self._polls[kind] += 1
+        self._polled_s[kind] = asyncio.get_running_loop().time()
+        outcomes = told.outcomes
+        if told.fault:
+            outcomes = [*outcomes, self._not_measured(measured, Reason.PROBE_FAILED, told.fault, sent=True)]
         self._take(measured, outcomes)
 
     def _skipped(self, measured: _Measured, skip: Skip) -> None:

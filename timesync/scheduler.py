@@ -82,6 +82,11 @@ class Scheduler:
         self._stopped = loop.create_future()
         self.late_s = 0.0
 
+    @property
+    def overdue_s(self) -> float:
+        """For how long a poll has been due that has not begun; it grows if nobody wakes the scheduler any more."""
+        return max(0.0, self._loop.time() - self._due[0][0]) if self._due else 0.0
+
     def add(self, job: Job) -> None:
         """Begin to poll: the first poll comes at the job's phase of the grid, at once if that is now.
 

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from timesync.export.prometheus import CONTENT_TYPE
+from timesync.measuring import Polled
 from timesync.settings import HttpSettings
 from timesync.web.health import Check, liveness, readiness, report
 from timesync.web.server import Page, WebServer
@@ -171,16 +172,23 @@ def test_a_loop_that_stands_still_is_not_alive():
     assert report(liveness(heartbeat_age_s=11.0))["status"] == "failing"
 
 
+def test_a_schedule_whose_polls_do_not_begin_any_more_is_not_alive():
+    assert report(liveness(heartbeat_age_s=0.2, overdue_s=0.1))["status"] == "ok"
+    checks = liveness(heartbeat_age_s=0.2, overdue_s=11.0)
+    assert [check.name for check in checks if not check.well] == ["schedule"]
+
+
 @pytest.mark.parametrize(
     ("polls", "problem", "failing"),
     [
-        ({"ntp": 3, "ptp": 1}, None, []),
-        ({"ntp": 3, "ptp": 0}, None, ["engine ptp"]),
-        ({"ntp": 1}, "disk full", ["spool"]),
+        ({"ntp": Polled(3, 0.5, 17.0), "ptp": Polled(1, 50.0, 17.0)}, None, []),
+        ({"ntp": Polled(3, 0.5, 17.0), "ptp": Polled(0, None, 17.0)}, None, ["engine ptp"]),
+        ({"ntp": Polled(900, 57.0, 17.0), "ptp": Polled(1, 60.0, 65.0)}, None, ["engine ntp"]),
+        ({"ntp": Polled(1, 4.0, 0.05)}, "disk full", ["spool"]),
         ({}, None, ["engines"]),
     ],
 )
-def test_ready_means_that_each_engine_has_polled_and_the_spool_takes_writes(polls, problem, failing):
-    checks = readiness(polls_by_engine=polls, spool_problem=problem)
+def test_ready_means_that_each_engine_still_polls_and_the_spool_takes_writes(polls, problem, failing):
+    checks = readiness(polled=polls, spool_problem=problem)
     assert [check.name for check in checks if not check.well] == failing
     assert all(check.detail for check in checks)
