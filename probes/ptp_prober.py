@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from probes.names import HostName, NotResolved
 from probes.ptp_segment import TRANSPORTS, Place, PtpSegment
-from probes.sockets import icmp_reason
+from probes.sockets import icmp_reason, send_reason
 from timesync.exchange.ptp import (
     Appeared,
     BestChanged,
@@ -145,7 +145,7 @@ class PtpProber:
             self._ask(segment, listener)
         except OSError as error:
             detail = f"{error.strerror or error} (sending on {self._place.interface})"
-            return [self._missed(self._target.name, icmp_reason(error.errno or 0), detail, began_ns, sent=False)]
+            return [self._missed(self._target.name, send_reason(error.errno or 0), detail, began_ns, sent=False)]
         self._look()
         timer = self._shared.loop.call_later(self._target.timeout_s, self._finish)
         try:
