@@ -64,6 +64,8 @@ class Daemon:
         self._stop = asyncio.Event()
         self._notifier = systemd.Notifier.from_environment(os.environ)
         self._heartbeat_s: float | None = None
+        self._new_drafts: list[Record] = []
+        self._new_rows: list[Record] = []
         site = settings.site
         self.exposition = Exposition(site.name, site.probe, tallies=lambda: self.measuring.pipeline.states)
         self.measuring = Measuring(
@@ -119,6 +121,7 @@ class Daemon:
                 loop.remove_signal_handler(number)
             if self._server is not None:
                 await self._server.stop()
+            self._keep()
             self._spool.close()
 
     async def _run(self, started: Callable[[], None]) -> None:
@@ -151,6 +154,7 @@ class Daemon:
             if self._stability is not None:
                 self._stability.close()
             self.measuring.event(_event("stopped", "the probe was told to stop"))
+            self._keep()
             flushed = await self._delivery.stop(FLUSH_DEADLINE_S)
             if not flushed:
                 log.info("records wait in the spool for the next start", extra={"depth": self._delivery.status().depth})
@@ -169,9 +173,24 @@ class Daemon:
     # Storing and showing
 
     def _keep_drafts(self, records: Sequence[Record]) -> None:
-        self._spool.append_drafts(records)
+        self._keep_soon()
+        self._new_drafts.extend(records)
 
     def _store(self, records: Sequence[Record]) -> None:
+        self._keep_soon()
+        self._new_rows.extend(records)
+
+    def _keep_soon(self) -> None:
+        """At the end of this turn of the loop, in one go: each writing to the disk costs as much as ten records."""
+        if not (self._new_drafts or self._new_rows):
+            asyncio.get_running_loop().call_soon(self._keep)
+
+    def _keep(self) -> None:
+        """Put on the disk what this turn has brought; only then is anything else done with it."""
+        drafts, self._new_drafts = self._new_drafts, []
+        records, self._new_rows = self._new_rows, []
+        if drafts:  # first: a row of the same turn may be the better one of its draft
+            self._spool.append_drafts(drafts)
         if not records:
             return
         self._spool.append(records)
@@ -295,6 +314,7 @@ class Daemon:
                 self.measuring.event(_event("restart_needed", text, Severity.WARNING))
         shown = set(self.measuring.pipeline.states)
         await self.measuring.reconfigure(new)
+        self._keep()
         self._compute_stability(new)
         self._run_stability()
         self.settings = new
