@@ -14,6 +14,7 @@ import os
 import random
 import signal
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from timesync import systemd
@@ -23,6 +24,7 @@ from timesync.leapservice import LeapService
 from timesync.measuring import TICK_S, Measuring
 from timesync.model import Event, Severity
 from timesync.plugin import load_kind
+from timesync.reloading import Reloads, take_hangups
 from timesync.store.delivery import Delivery
 from timesync.store.local import HistorySink
 from timesync.store.spool import Spool
@@ -60,7 +62,8 @@ class Daemon:
     ) -> None:
         """Open the spool. Raises StoreError if its directory cannot be used."""
         self.settings = settings
-        self._reload = reload
+        self._read = reload
+        self._reloads = Reloads(self._reconfigure)
         self._stop = asyncio.Event()
         self._notifier = systemd.Notifier.from_environment(os.environ)
         self._heartbeat_s: float | None = None
@@ -114,6 +117,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self._ask_reload)
+        take_hangups()
         try:
             await self._run(started)
         finally:
@@ -138,6 +142,7 @@ class Daemon:
             beat = group.create_task(self._beat(), name="beat")
             measuring = group.create_task(self.measuring.run(), name="measuring")
             watchdog = group.create_task(self._watchdog(), name="watchdog")
+            reloads = group.create_task(self._reloads.run(), name="reloads")
             self._group = group
             self._run_stability()
             self.measuring.event(_event("started", f"measuring {len(self.settings.targets)} targets"))
@@ -145,6 +150,7 @@ class Daemon:
             started()
             await self._stop.wait()
             self._notifier.send(systemd.stopping("storing what has been measured"))
+            await self._reloads.close(reloads)  # first: it opens what the rest of the end closes
             watchdog.cancel()
             beat.cancel()
             await self.measuring.stop()
@@ -289,29 +295,40 @@ class Daemon:
     # Reload
 
     def _ask_reload(self) -> None:
-        if self._reload is None:
+        if self._read is None:
             log.warning("SIGHUP: there is no configuration file to read again")
-            return
-        self._group.create_task(self._reconfigure(self._reload), name="reload")
+        else:
+            self._reloads.ask()
 
-    async def _reconfigure(self, read: Callable[[], ProbeSettings]) -> None:
-        """Take the configuration as it is now; a bad one changes nothing."""
+    async def _reconfigure(self) -> None:
+        """Take the configuration as it is now; one that is bad, or cannot be put into service, changes nothing."""
+        assert self._read is not None
         self._notifier.send(systemd.reloading(time.monotonic_ns() // 1000))
         try:
-            new = await asyncio.to_thread(read)
-            await self._adopt(new)
-        except (TimesyncError, OSError) as error:
-            self.measuring.event(_event("reload_failed", f"the configuration was not taken: {error}", Severity.ERROR))
+            await self._adopt(await asyncio.to_thread(self._read))
+        except Exception as error:
+            if not isinstance(
+                error, TimesyncError | OSError
+            ):  # a probe kind's package, say: it must not end the measuring
+                log.exception("the configuration could not be read again")
+            targets = len(self.settings.targets)
+            text = f"the configuration was not taken: {error}\nIn service is the one before: {targets} targets"
+            self.measuring.event(_event("reload_failed", text, Severity.ERROR))
         else:
-            self.measuring.event(_event("reloaded", f"measuring {len(new.targets)} targets"))
+            self.measuring.event(_event("reloaded", f"measuring {len(self.settings.targets)} targets"))
         self._notifier.send(systemd.ready(self._status_line()))
 
-    async def _adopt(self, new: ProbeSettings) -> None:
+    def _in_effect(self, new: ProbeSettings) -> ProbeSettings:
+        """The new settings but for what takes a restart, which is told."""
         old = self.settings
-        for table, name in FIXED.items():
-            if getattr(old, name) != getattr(new, name):
-                text = f"{table} has changed: this takes effect at the next restart"
-                self.measuring.event(_event("restart_needed", text, Severity.WARNING))
+        waiting = {table: name for table, name in FIXED.items() if getattr(old, name) != getattr(new, name)}
+        for table in waiting:
+            text = f"{table} has changed: this takes effect at the next restart"
+            self.measuring.event(_event("restart_needed", text, Severity.WARNING))
+        return replace(new, **{name: getattr(old, name) for name in waiting.values()})
+
+    async def _adopt(self, wanted: ProbeSettings) -> None:
+        old, new = self.settings, self._in_effect(wanted)
         shown = set(self.measuring.pipeline.states)
         await self.measuring.reconfigure(new)
         self._keep()

@@ -140,7 +140,9 @@ class Screen:
     def picture(self, urls: Sequence[str]) -> Group:
         """The whole screen."""
         site = self._settings.site
-        realised = next((target.tie.realises for target in self._settings.targets if target.tie is not None), None)
+        realised = next(
+            (target.tie.realises for target in self._pipeline.settings.targets if target.tie is not None), None
+        )
         against = realised or "the reference"
         table = Table(box=None, padding=(0, 1), header_style="bold")
         for head in self.heads:

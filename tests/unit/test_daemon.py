@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +23,7 @@ from timesync.daemon import HISTORY_FILE, Daemon
 from timesync.errors import ConfigError, Problem, StoreError, TimesyncError
 from timesync.settings import HttpSettings, ProbeSettings, SiteSettings, SpoolSettings, TargetSettings
 from timesync.store.local import History, Selection
+from timesync.store.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -67,6 +72,14 @@ def events(directory: Path) -> list[str]:
     kinds = [record.tags["kind"] for record in history.records(Selection(measurement="event"))]
     history.close()
     return kinds
+
+
+def events_so_far(directory: Path) -> list[str]:
+    """The same, none while there is no history yet."""
+    try:
+        return events(directory)
+    except (StoreError, sqlite3.Error):
+        return []
 
 
 def targets_in(directory: Path) -> list[str]:
@@ -138,10 +151,11 @@ async def test_a_bad_configuration_at_reload_changes_nothing(tmp_path: Path) -> 
 
 async def test_a_setting_that_needs_a_restart_is_said_to(tmp_path: Path) -> None:
     network, settings = await demonstration(tmp_path)
-    new = replace(settings, http=HttpSettings(port=1))
+    new = replace(settings, http=HttpSettings(port=1), reference_max_age_s=7.0)
     async with running(settings, reload=lambda: new) as daemon:
         os.kill(os.getpid(), signal.SIGHUP)
-        await until(lambda: daemon.settings is new)
+        await until(lambda: daemon.settings.reference_max_age_s == 7.0)
+        assert daemon.settings.http == settings.http  # what is in effect
     await network.stop()
     assert "restart_needed" in events(tmp_path)
 
@@ -152,11 +166,127 @@ async def test_other_sinks_are_taken_at_reload(tmp_path: Path) -> None:
     async with running(settings, reload=lambda: new) as daemon:
         await until(lambda: answering(daemon))
         os.kill(os.getpid(), signal.SIGHUP)
-        await until(lambda: daemon.settings is new)
+        await until(lambda: daemon.settings == new)
         before = daemon.measuring.pipeline.states["good"].polls
         await until(lambda: daemon.measuring.pipeline.states["good"].polls > before + 2)
     await network.stop()
     assert events(tmp_path)[-1] == "stopped"
+
+
+async def test_reloads_asked_for_together_come_one_after_the_other(tmp_path: Path) -> None:
+    network, settings = await demonstration(tmp_path)
+    versions = itertools.cycle([settings.targets[:2], settings.targets[1:], settings.targets])
+    days = itertools.count(10.0)
+    reading = 0
+
+    def read() -> ProbeSettings:
+        nonlocal reading
+        reading += 1
+        assert reading == 1
+        time.sleep(0.02)
+        reading -= 1
+        return replace(settings, targets=next(versions), history=replace(settings.history, retention_days=next(days)))
+
+    async with running(settings, reload=read) as daemon:
+        for pause_s in (0.0, 0.0, 0.001, 0.01, 0.03, 0.05, 0.0, 0.2):
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(pause_s)
+        await asyncio.sleep(0.5)
+        assert set(daemon.measuring.pipeline.states) >= {target.name for target in daemon.settings.targets}
+    await network.stop()
+    told = events(tmp_path)
+    assert "reload_failed" not in told
+    assert 2 <= told.count("reloaded") <= 8
+    assert told[-1] == "stopped"
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.005, 0.02, 0.05])
+async def test_an_end_during_a_reload_ends_and_stores_everything(tmp_path: Path, pause_s: float) -> None:
+    network, settings = await demonstration(tmp_path)
+    new = replace(settings, targets=settings.targets[:2], history=replace(settings.history, retention_days=1.0))
+    async with running(settings, reload=lambda: new):
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(pause_s)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.0)
+        os.kill(os.getpid(), signal.SIGHUP)  # refused
+    await network.stop()
+    spool = Spool(settings.spool, ["history"], clock_ns=time.time_ns)
+    assert spool.status().sinks["history"].depth == 0 or events(tmp_path)[-1] != "stopped"
+    spool.close()
+
+
+HANGUP_AT_START = """
+import os, signal, sys
+from timesync.commands import probe, up
+
+def load(path, real=probe.load, sent=[]):
+    if not sent:  # long before there is a handler: the default of the signal would end this process
+        sent.append(os.kill(os.getpid(), signal.SIGHUP))
+    return real(path)
+
+probe.load = up.load = load
+from timesync.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("words", [("probe",), ("up", "--no-tui")])
+def test_a_reload_asked_for_before_the_daemon_is_ready_is_done_when_it_is(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    config = tmp_path / "site.toml"
+    config.write_text(
+        '[site]\nname = "s"\nprobe = "p"\n[spool]\ndirectory = "state"\n[http]\nenabled = false\n'
+        '[[target]]\nname = "silent"\naddress = "127.0.0.1:9"\ninterval_s = 0.2\ntimeout_s = 0.1\n'
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", HANGUP_AT_START, *words, "--config", config],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as daemon:
+        deadline = time.monotonic() + 30
+        while "reloaded" not in events_so_far(tmp_path / "state") and time.monotonic() < deadline:
+            time.sleep(0.1)
+        daemon.terminate()
+        output, _ = daemon.communicate(timeout=30)
+    assert daemon.returncode == 0, output
+    assert "reloaded" in events(tmp_path / "state")
+
+
+async def test_a_reload_that_cannot_be_put_into_service_says_what_is(tmp_path: Path) -> None:
+    network, settings = await demonstration(tmp_path)
+    keyed = TargetSettings("keyed", "ntp", "127.0.0.1:9", options={"key": 7})
+    new = replace(settings, targets=(*settings.targets[1:], keyed))
+    async with running(settings, reload=lambda: new) as daemon:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: "reload_failed" in events_so_far(tmp_path))
+        assert daemon.settings is settings
+        polls = daemon.measuring.pipeline.states[settings.targets[0].name].polls
+        await until(lambda: daemon.measuring.pipeline.states[settings.targets[0].name].polls > polls + 1)
+    await network.stop()
+    history = History(tmp_path / HISTORY_FILE, read_only=True)
+    (text,) = [
+        str(row.fields["text"])
+        for row in history.records(Selection(measurement="event"))
+        if row.tags["kind"] == "reload_failed"
+    ]
+    history.close()
+    assert "the keys file has no key 7" in text
+    assert f"In service is the one before: {len(settings.targets)} targets" in text
+
+
+async def test_a_surprise_while_the_configuration_is_read_ends_nothing(tmp_path: Path) -> None:
+    network, settings = await demonstration(tmp_path)
+
+    def read() -> ProbeSettings:
+        raise ModuleNotFoundError("No module named 'counter_driver'")
+
+    async with running(settings, reload=read):
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: "reload_failed" in events_so_far(tmp_path))
+    await network.stop()
 
 
 async def test_a_port_in_use_is_a_message_with_a_remedy(tmp_path: Path) -> None:
@@ -190,9 +320,6 @@ async def test_readiness_says_what_is_missing(tmp_path: Path) -> None:
 
 def test_sigterm_ends_the_process_with_everything_stored(tmp_path: Path) -> None:
     # The same by the command line, as a service manager does it.
-    import subprocess
-    import sys
-    import time
     from pathlib import Path
 
     program = Path(sys.executable).with_name("timesync")

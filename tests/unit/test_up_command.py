@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from timesync.daemon import HISTORY_FILE
 from timesync.store.local import History, Selection
 
@@ -35,6 +37,49 @@ def test_without_a_terminal_it_logs_the_table_and_ends_by_itself(tmp_path: Path)
         # 3 us ahead, walking by 50 ns per square root of a second.
         error = float(record.fields["time_error_s"]) - 3e-6
         assert abs(error) <= float(record.fields["time_error_bound_s"]) + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--duration", "2", "--picture", "/nodir/x.svg"), "no file can be written there"),
+        (("--picture", "x.svg"), "give --duration as well"),
+    ],
+)
+def test_a_picture_that_cannot_be_written_is_said_at_once(words: tuple[str, ...], text: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [PROGRAM, "up", "--no-tui", "--port", "0", "--directory", tmp_path / "state", *words],
+        capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert text in done.stderr
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_picture_that_fails_at_the_end_ends_the_run_with_its_cause(tmp_path: Path) -> None:
+    directory = tmp_path / "pictures"
+    directory.mkdir()
+    words = (
+        "--no-tui",
+        "--duration",
+        "2",
+        "--port",
+        "0",
+        "--directory",
+        tmp_path / "state",
+        "--picture",
+        directory / "x.svg",
+    )
+    with subprocess.Popen(
+        [PROGRAM, "up", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "state").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        directory.rmdir()
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2, output
+    assert "x.svg cannot be written: No such file or directory" in output
 
 
 def test_on_a_terminal_it_draws_a_live_table(tmp_path: Path) -> None:

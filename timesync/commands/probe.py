@@ -8,6 +8,7 @@ from pathlib import Path
 
 from timesync import logs
 from timesync.config import load
+from timesync.reloading import hold_hangups
 
 __all__ = ["add_parser", "run"]
 
@@ -38,6 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the daemon; returns the exit status."""
+    hold_hangups()
     settings = load(args.config)
     logs.set_up(settings.log)
     asyncio.run(_serve(args.config))

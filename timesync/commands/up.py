@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 from timesync import logs
 from timesync.commands.numbers import interval, port
 from timesync.config import load
+from timesync.errors import TimesyncError
 from timesync.plugin import Demonstration, load_demonstration
+from timesync.reloading import hold_hangups
 from timesync.settings import HttpSettings, LogSettings, ProbeSettings, SiteSettings, SpoolSettings
 
 if TYPE_CHECKING:
@@ -65,9 +67,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run until interrupted; returns the exit status."""
+    if args.picture is not None:
+        check_picture(args.picture, args.duration)
+    if args.config is not None:
+        hold_hangups()
     table = not args.no_tui and sys.stdout.isatty()
     asyncio.run(_up(args, table=table))
     return 0
+
+
+def check_picture(path: Path, duration_s: float | None) -> None:
+    """See now that the picture can be written at the end. Raises TimesyncError."""
+    if duration_s is None:
+        raise TimesyncError("--picture is written at the end of --duration; give --duration as well")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise TimesyncError(
+            f"--picture {path}: no file can be written there; name one in a directory of yours that exists"
+        )
 
 
 async def _up(args: argparse.Namespace, *, table: bool) -> None:
@@ -110,7 +126,7 @@ async def _serve(
     from timesync.tui import Screen, log_table  # noqa: PLC0415 - rich, which --help does not need
 
     logs.set_up(settings.log)
-    daemon = Daemon(settings)
+    daemon = Daemon(settings, reload=None if args.config is None else lambda: load(args.config))
     screen = Screen(daemon.measuring.pipeline, settings, demonstration)
     with contextlib.ExitStack() as stack:
         if table:
@@ -125,6 +141,9 @@ async def _serve(
             for task in (watcher, stopper):
                 task.cancel()
             await asyncio.wait([watcher, stopper])
+        for task in (watcher, stopper):
+            if not task.cancelled():
+                task.result()
     if table:
         print(
             f"History: {settings.spool.directory}. Look at it with: timesync export --directory {settings.spool.directory}"
@@ -134,6 +153,10 @@ async def _serve(
 async def _stop_after(daemon: Daemon, args: argparse.Namespace, screen: Screen) -> None:
     if args.duration is not None:
         await asyncio.sleep(args.duration)
-        if args.picture is not None:
-            screen.save(args.picture, daemon.urls)
-        daemon.stop()
+        try:
+            if args.picture is not None:
+                screen.save(args.picture, daemon.urls)
+        except OSError as error:
+            raise TimesyncError(f"the picture {args.picture} cannot be written: {error.strerror}") from error
+        finally:
+            daemon.stop()
