@@ -7,7 +7,6 @@ protocol in timesync/exchange/ntp.py.
 from __future__ import annotations
 
 import asyncio
-import resource
 import time
 from collections import Counter
 from dataclasses import replace
@@ -20,6 +19,7 @@ from probes.ntp_prober import FAMILIES, NTP_PORT, PROTOCOL, NtpProber, Shared
 from probes.sockets import SocketCounters
 from probes.timeouts import TimeOuts
 from timesync.config.wording import shown
+from timesync.descriptors import allow_many
 from timesync.errors import ConfigError, Problem
 from timesync.keys import Key, read_keys
 from timesync.model import Event, Severity
@@ -141,7 +141,7 @@ class NtpEngine:
         self._with_key: dict[str, int] = {}
         self._hardware: dict[str, HardwareClock] = {}
         self._without_hardware: dict[str, str] = {}  # interface: why, as it was told
-        allow_many_sockets()
+        allow_many()
 
     def reconfigure(self, settings: ProbeSettings) -> Collection[str]:
         """Read the keys again, and try again for hardware time stamps where there were none. Raises ConfigError.
@@ -220,10 +220,3 @@ class NtpEngine:
 def keys_of(settings: ProbeSettings) -> Mapping[int, Key]:
     """The keys of the configured file. Raises ConfigError if it cannot be used."""
     return read_keys(settings.keys_file) if settings.keys_file is not None else {}
-
-
-def allow_many_sockets() -> None:
-    """One socket a target: take as many file descriptors as the system lets us have without privileges."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -21,6 +21,7 @@ import struct
 import time
 from typing import TYPE_CHECKING, Any
 
+from timesync.descriptors import is_reserved
 from timesync.exchange.ntp import Stamp
 from timesync.model import Timestamping
 from timesync.reasons import Reason
@@ -85,6 +86,12 @@ def send_reason(number: int) -> Reason:
     return Reason.SEND_FAILED if number == errno.EACCES else icmp_reason(number)
 
 
+def _leave_the_reserve(made: socket.socket) -> None:
+    """Raises OSError for a socket that has one of the descriptors without which the store could not keep what is measured."""
+    if is_reserved(made.fileno()):
+        raise OSError(errno.EMFILE, f"{os.strerror(errno.EMFILE)}: the last ones are kept for the store")
+
+
 class SocketCounters:
     """What became of timestamps, over all sockets of an engine; each name is a metric's label."""
 
@@ -140,6 +147,7 @@ class TimestampedSocket:
         kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         self._socket = socket.socket(family, kind, socket.htons(protocol))
         try:
+            _leave_the_reserve(self._socket)
             if prepare is not None:
                 prepare(self._socket)
             self._configure(source, interface)

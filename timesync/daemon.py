@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from timesync import systemd
+from timesync.descriptors import allow_many, shortage
 from timesync.errors import TimesyncError
 from timesync.export.prometheus import Exposition
 from timesync.leapservice import LeapService
@@ -133,6 +134,7 @@ class Daemon:
             await self._listen(self._server)
         self._show_targets(self.settings)
         self._compute_stability(self.settings)
+        self._look_at_descriptors()
         await self.measuring.start()
         # What lives as long as the process need not be looked at by every garbage collection.
         gc.collect()
@@ -164,6 +166,11 @@ class Daemon:
             flushed = await self._delivery.stop(FLUSH_DEADLINE_S)
             if not flushed:
                 log.info("records wait in the spool for the next start", extra={"depth": self._delivery.status().depth})
+
+    def _look_at_descriptors(self) -> None:
+        text = shortage(len(self.settings.targets), allow_many())
+        if text:
+            self.measuring.event(_event("too_few_descriptors", text, Severity.ERROR))
 
     async def _listen(self, server: WebServer) -> None:
         http = self.settings.http
@@ -335,6 +342,7 @@ class Daemon:
         self._compute_stability(new)
         self._run_stability()
         self.settings = new
+        self._look_at_descriptors()
         self._leaps.load(new.leap_seconds_file, self.measuring.pipeline.states)
         for name in shown - set(self.measuring.pipeline.states):
             self.exposition.remove_target(name)
