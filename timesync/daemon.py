@@ -310,6 +310,7 @@ class Daemon:
     async def _reconfigure(self) -> None:
         """Take the configuration as it is now; one that is bad, or cannot be put into service, changes nothing."""
         assert self._read is not None
+        before = self.settings.targets
         self._notifier.send(systemd.reloading(time.monotonic_ns() // 1000))
         try:
             await self._adopt(await asyncio.to_thread(self._read))
@@ -318,8 +319,9 @@ class Daemon:
                 error, TimesyncError | OSError
             ):  # a probe kind's package, say: it must not end the measuring
                 log.exception("the configuration could not be read again")
-            targets = len(self.settings.targets)
-            text = f"the configuration was not taken: {error}\nIn service is the one before: {targets} targets"
+            targets = self.settings.targets
+            kept = "the one before" if targets is before else "the new one, but for this"
+            text = f"the configuration was not taken: {error}\nIn service is {kept}: {len(targets)} targets"
             self.measuring.event(_event("reload_failed", text, Severity.ERROR))
         else:
             self.measuring.event(_event("reloaded", f"measuring {len(self.settings.targets)} targets"))
@@ -348,15 +350,24 @@ class Daemon:
             self.exposition.remove_target(name)
         self._show_targets(new)
         if (old.history, old.influx) != (new.history, new.influx):
-            await self._renew_sinks()
+            await self._renew_sinks(old)
 
-    async def _renew_sinks(self) -> None:
-        """Other sinks: the spool keeps their positions, so nothing is lost or sent twice to those that stay."""
+    async def _renew_sinks(self, old: ProbeSettings) -> None:
+        """Other sinks: the spool keeps their positions, so nothing is lost or sent twice to those that stay.
+
+        If the spool cannot write its new positions down, those of `old` are served on.
+        """
         await self._delivery.stop(FLUSH_DEADLINE_S)
         sinks = self._make_sinks()
-        await self._spool.in_worker(self._spool.set_sinks, [sink.name for sink in sinks])
-        self._delivery = self._make_delivery(sinks)
-        self._delivering = self._group.create_task(self._delivery.run(), name="delivery")
+        try:
+            await self._spool.in_worker(self._spool.set_sinks, [sink.name for sink in sinks])
+        except Exception as error:
+            self.settings = replace(self.settings, history=old.history, influx=old.influx)
+            sinks = self._make_sinks()
+            raise TimesyncError(f"the sinks are those from before: {error}") from error
+        finally:
+            self._delivery = self._make_delivery(sinks)
+            self._delivering = self._group.create_task(self._delivery.run(), name="delivery")
 
 
 def _event(kind: str, text: str, severity: Severity = Severity.INFO) -> Event:

@@ -277,6 +277,25 @@ async def test_a_reload_that_cannot_be_put_into_service_says_what_is(tmp_path: P
     assert f"In service is the one before: {len(settings.targets)} targets" in text
 
 
+async def test_sinks_that_cannot_be_taken_leave_the_former_ones_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, settings = await demonstration(tmp_path)
+    new = replace(settings, history=replace(settings.history, retention_days=1.0), reference_max_age_s=7.0)
+
+    def full(spool: Spool, names: list[str]) -> None:
+        raise OSError(28, "No space left on device")
+
+    async with running(settings, reload=lambda: new) as daemon:
+        monkeypatch.setattr(Spool, "set_sinks", full)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: "reload_failed" in events_so_far(tmp_path))
+        assert daemon.settings.history == settings.history
+        assert daemon.settings.reference_max_age_s == 7.0
+    await network.stop()
+    assert events(tmp_path)[-1] == "stopped"
+
+
 async def test_a_surprise_while_the_configuration_is_read_ends_nothing(tmp_path: Path) -> None:
     network, settings = await demonstration(tmp_path)
 
