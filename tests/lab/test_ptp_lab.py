@@ -118,9 +118,11 @@ def test_utc_that_is_served_as_tai_is_37_s_behind(lab: NeedPrograms, root: None)
     lab("ptp4l", "pmc")
     with cabled_pair() as pair, Ptp4l(pair.server) as master:
         master.announce(utc_offset_s=37)
-        heard = pair.client.call(partial(measure_ptp, 8, between={4: partial(master.announce, utc_offset_s=36)}))
-    assert heard.offsets()[0].offset_s == pytest.approx(-37.0, abs=CLEAN)
-    assert heard.offsets()[-1].offset_s == pytest.approx(-36.0, abs=CLEAN)
+        heard = pair.client.call(partial(measure_ptp, 14, between={4: partial(master.announce, utc_offset_s=36)}))
+    first, last = heard.offsets()[0], heard.offsets()[-1]
+    # Single samples on a machine that may be busy: each is held to its own bound.
+    assert abs(first.offset_s + 37.0) <= first.bound_s
+    assert abs(last.offset_s + 36.0) <= last.bound_s
     assert {offset.no_claim for offset in heard.offsets()} == {None}
     (text,) = heard.told("utc_offset_wrong")
     assert "TAI - UTC = 36 s; the leap-second table says 37 s" in text
