@@ -87,7 +87,8 @@ def test_when_the_best_master_goes_the_next_takes_its_place(lab: NeedPrograms, r
             heard = pair.client.call(
                 partial(measure_ptp, 24, options={"timescale": "utc"}, between={4: first.__exit__}, timeout_s=0.3)
             )
-    assert heard.offsets()[-1].offset_s == pytest.approx(1.5 * MS, abs=CLEAN)
+    last = heard.offsets()[-1]
+    assert abs(last.offset_s - 1.5 * MS) <= last.bound_s
     assert any(FIRST in text for text in heard.told("master_vanished"))
     assert any(f"is {SECOND}-1, before {FIRST}-1" in text for text in heard.told("best_master_changed"))
 
