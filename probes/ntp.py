@@ -10,15 +10,14 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import replace
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from probes.address import AddressError, split_host_port
 from probes.hardware import HardwareClock, HardwareUnavailableError
 from probes.ntp_prober import FAMILIES, NTP_PORT, PROTOCOL, NtpProber, Shared
+from probes.options import Checks, is_count, is_flag, is_interface, is_ip_address, is_positive, one_of, problems_of
 from probes.sockets import SocketCounters
 from probes.timeouts import TimeOuts
-from timesync.config.wording import shown
 from timesync.descriptors import allow_many
 from timesync.errors import ConfigError, Problem
 from timesync.keys import Key, read_keys
@@ -26,7 +25,7 @@ from timesync.model import Event, Severity
 from timesync.plugin import EngineCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from timesync.plugin import EngineContext
     from timesync.reasons import Reason
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["KIND", "NtpEngine", "NtpKind"]
 
 MODES = ("auto", "basic")
-INTERFACE_NAME_OCTETS = 15  # linux/if.h IFNAMSIZ, without its zero
 OPTIONS = {
     "mode": '"auto" (interleaved where the server can, the default) or "basic"',
     "version": "NTP version of the request: 4 (default) or 3",
@@ -48,48 +46,7 @@ OPTIONS = {
 }
 
 
-def is_count(value: object) -> bool:
-    """A key number: a positive integer (not a boolean) of 32 bits."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 32
-
-
-def is_positive(value: object) -> bool:
-    """A positive, finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
-
-
-def is_ip_address(value: object) -> bool:
-    """A numeric address, as text."""
-    try:
-        ip_address(value if isinstance(value, str) else "")
-    except ValueError:
-        return False
-    return True
-
-
-def is_interface(value: object) -> bool:
-    """What Linux accepts as an interface's name."""
-    return (
-        isinstance(value, str) and 0 < len(value.encode()) <= INTERFACE_NAME_OCTETS and not set(value) & set("/ :\t\n")
-    )
-
-
-def is_flag(value: object) -> bool:
-    """True or false."""
-    return isinstance(value, bool)
-
-
-def one_of(*choices: object) -> Callable[[object], bool]:
-    """Whether a value is one of these, of the same type (4.0 and true are not 4 and 1)."""
-    return lambda value: any(type(value) is type(choice) and value == choice for choice in choices)
-
-
-def anything(_: object) -> bool:
-    """An option that this kind does not know is the configuration's to refuse."""
-    return True
-
-
-CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+CHECKS: Checks = {
     "mode": (one_of(*MODES), 'Write "auto" or "basic"'),
     "version": (one_of(3, 4), "Write 3 or 4"),
     "key": (is_count, "Write the key's number, a whole number from 1 to 4294967295"),
@@ -115,11 +72,7 @@ class NtpKind:
             split_host_port(target.address, NTP_PORT)
         except AddressError as error:
             problems.append(Problem(f"{where}: address", str(error), 'Write "host", "host:port" or "[v6]:port"'))
-        for name, value in target.options.items():
-            good, remedy = CHECKS.get(name, (anything, ""))
-            if not good(value):
-                problems.append(Problem(f"{where}: {name}", f"{shown(value)} is not possible", remedy))
-        return problems
+        return [*problems, *problems_of(target.options, CHECKS, where)]
 
     def open(self, context: EngineContext) -> NtpEngine:
         """The engine of this process."""

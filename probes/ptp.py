@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from probes.hardware import PTP_FRAMES, PTP_PACKETS, HardwareClock, HardwareUnavailableError
-from probes.ntp import anything, is_flag, is_interface, one_of
+from probes.options import Checks, is_flag, is_interface, one_of, problems_of
 from probes.ptp_prober import PROTOCOL, PtpProber, Shared
 from probes.ptp_segment import TRANSPORTS, Place, PtpSegment
 from probes.sockets import SocketCounters
@@ -25,7 +25,7 @@ from timesync.model import Event, Severity
 from timesync.plugin import EngineCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from timesync.plugin import EngineContext
     from timesync.reasons import Reason
@@ -61,7 +61,7 @@ def is_host(value: object) -> bool:
     return isinstance(value, str) and bool(value) and not any(each.isspace() or each in "[]/" for each in value)
 
 
-CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+CHECKS: Checks = {
     "transport": (one_of(*TRANSPORTS), 'Write "udp4", "udp6" or "l2"'),
     "domain": (is_domain, "Write a whole number from 0 to 255"),
     "delay": (one_of("e2e", "p2p"), 'Write "e2e" or "p2p"'),
@@ -86,10 +86,7 @@ class PtpKind:
         if not is_interface(target.address):
             what = f"{shown(target.address)} is not the name of a network interface"
             problems.append(Problem(f"{where}: address", what, 'Write the interface to listen on, such as "eth0"'))
-        for name, value in target.options.items():
-            good, remedy = CHECKS.get(name, (anything, ""))
-            if not good(value):
-                problems.append(Problem(f"{where}: {name}", f"{shown(value)} is not possible", remedy))
+        problems += problems_of(target.options, CHECKS, where)
         if "unicast" in target.options:
             for name, value in (("transport", "l2"), ("delay", "p2p")):
                 if target.options.get(name) == value:
