@@ -17,7 +17,7 @@ from timesync.reference.differencing import Differencer, LocalReference
 from timesync.uncertainty import HARDWARE_SPAN_NS, clock_offset, steady
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from timesync.model import Outcome, Record
     from timesync.settings import ProbeSettings, TargetSettings
@@ -177,9 +177,17 @@ class Pipeline:
         # A child is put at the end when it is heard, so the first is the one that has been silent longest.
         children = [other for other, each in self.states.items() if each.parent == parent.settings.name]
         if len(children) > CHILDREN_LIMIT:
-            del self.states[children[0]]
-            self._lost(children[0])
+            self._forget(children[0])
         return state
+
+    def _forget(self, name: str) -> None:
+        """A child that made room: nothing of it is kept, and what of it still waits keeps the row that it has."""
+        del self.states[name]
+        for differencer in self._differencers.values():
+            differencer.forget(name)
+        if self._local is not None:
+            self._local.forget(name)
+        self._lost(name)
 
     def take_drafts(self) -> Sequence[Record]:
         """The rows of measurements that have begun to wait for their reference since the last call: to be kept on the disk at once,
@@ -261,7 +269,3 @@ class Pipeline:
                 state.error = error
             rows.append(self.recorder.time_error(error))
         return rows
-
-    def waiting(self) -> Mapping[str, int]:
-        """How many offsets wait for each reference."""
-        return {name: differencer.waiting for name, differencer in self._differencers.items()}

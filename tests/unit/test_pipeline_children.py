@@ -112,3 +112,5 @@ def test_children_named_by_the_network_are_bounded_and_the_one_silent_longest_ma
     assert lost == ["gm/1"]
     assert len(pipeline.states) == CHILDREN_LIMIT + 1
     assert "gm/0" in pipeline.states
+    (differencer,) = pipeline._differencers.values()
+    assert differencer.waiting == CHILDREN_LIMIT + 1  # every offset but the one of the child that made room
