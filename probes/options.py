@@ -16,9 +16,11 @@ from timesync.errors import Problem
 __all__ = [
     "Checks",
     "is_count",
+    "is_domain",
     "is_flag",
     "is_interface",
     "is_ip_address",
+    "is_port",
     "is_positive",
     "one_of",
     "problems_of",
@@ -42,6 +44,16 @@ def problems_of(options: Mapping[str, object], checks: Checks, where: str) -> li
 def is_count(value: object) -> bool:
     """A key number: a positive integer (not a boolean) of 32 bits."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 32
+
+
+def is_domain(value: object) -> bool:
+    """A PTP domain number, or another octet."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255
+
+
+def is_port(value: object) -> bool:
+    """A UDP port."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
 def is_positive(value: object) -> bool:

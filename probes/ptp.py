@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from probes.hardware import PTP_FRAMES, PTP_PACKETS, HardwareClock, HardwareUnavailableError
-from probes.options import Checks, is_flag, is_interface, one_of, problems_of
+from probes.options import Checks, is_domain, is_flag, is_interface, is_port, one_of, problems_of
 from probes.ptp_prober import PROTOCOL, PtpProber, Shared
 from probes.ptp_segment import TRANSPORTS, Place, PtpSegment
 from probes.sockets import SocketCounters
@@ -44,16 +44,6 @@ OPTIONS = {
     "event_port": "UDP port of event messages (default 319; one above 1024 needs no privilege)",
     "general_port": "UDP port of general messages (default 320)",
 }
-
-
-def is_domain(value: object) -> bool:
-    """A domain number."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255
-
-
-def is_port(value: object) -> bool:
-    """A UDP port."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
 def is_host(value: object) -> bool:

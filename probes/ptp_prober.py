@@ -106,6 +106,7 @@ class PtpProber:
         self._declared = options.get("timescale", "announced")
         self._by_peer = options.get("delay", "e2e") == "p2p"
         self.domain: int = options.get("domain", 0)
+        self.major_sdo_id = 0
         self.unicast: str | None = None
         self._name: HostName | None = None
         if "unicast" in options:

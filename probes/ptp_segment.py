@@ -53,9 +53,12 @@ class Place:
 
 
 class Subscriber(Protocol):
-    """Who listens on a segment: a domain, and the address of the one master that is asked by unicast (None: multicast)."""
+    """Who listens on a segment: a domain, of which standards organisation (majorSdoId, 1: IEEE 802.1AS), and the address of the one
+    master that is asked by unicast (None: multicast).
+    """
 
     domain: int
+    major_sdo_id: int
     unicast: str | None
 
     def heard(self, data: bytes, stamp: Stamp) -> None:
@@ -236,12 +239,13 @@ class PtpSegment:
         self._general.close()
 
     def _on_datagram(self, data: bytes, address: Address, stamp: Stamp) -> None:
-        if len(data) < LEAST_OCTETS or data[0] >> 4:
-            return  # no PTP message, or one of another standard's domain (majorSdoId: IEEE 802.1AS)
+        if len(data) < LEAST_OCTETS:
+            return
+        major_sdo_id = data[0] >> 4
         domain, flagged = data[DOMAIN_AT], bool(data[FLAGS_AT] & UNICAST_BIT)
         answer = data[0] & 0x0F in ANSWERS
         for subscriber in tuple(self._subscribers):
-            if subscriber.domain != domain:
+            if subscriber.domain != domain or subscriber.major_sdo_id != major_sdo_id:
                 continue
             if subscriber.unicast is None:
                 wanted = not flagged or answer

@@ -47,6 +47,7 @@ class SimulatedGrandmaster:
     """A master whose time is that of a simulated clock. Raises OSError where loopback has no multicast."""
 
     domain: int = 0
+    major_sdo_id: int = 0
     unicast: str | None = None
 
     def __init__(self, clock: SimulatedClock, place: Place) -> None:

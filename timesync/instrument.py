@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from timesync.errors import TimesyncError
-from timesync.model import ClockOffset, Exchange, Missed, PtpFacts, ServerFacts, Timestamping
+from timesync.model import ClockOffset, Exchange, Missed, Part, PtpFacts, Reported, ServerFacts, Timestamping
 from timesync.reasons import Reason
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ CLOSE_S = 5.0
 LONGEST_TEXT = 300
 # Instants are stored as 64-bit integers.
 INSTANTS = range(-(2**63), 2**63)
+# What timesync itself writes: no report is mixed with it.
+OWN_MEASUREMENTS = {"time_error", "event", "stability"}
 
 
 class InstrumentError(TimesyncError):
@@ -94,7 +96,7 @@ def _fault(outcome: object) -> str:
     """What is wrong with an outcome; "" if it can be used."""
     look = LOOKS.get(type(outcome))
     if look is None:
-        return f"{_shown(outcome)} is no Exchange, ClockOffset or Missed"
+        return f"{_shown(outcome)} is no Exchange, ClockOffset, Missed or Reported"
     try:
         return look(outcome) or _common_fault(outcome)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -102,13 +104,12 @@ def _fault(outcome: object) -> str:
 
 
 def _common_fault(outcome: object) -> str:
-    names = ("target", "protocol")
-    for name in names:
+    for name in ("target", "protocol"):
         if type(getattr(outcome, name)) is not str or not getattr(outcome, name):
             return f"{name} is {_shown(getattr(outcome, name))}, not a name"
     if type(outcome.clock_epoch) is not int:  # type: ignore[attr-defined]  # each outcome has one
         return "clock_epoch is not an integer"
-    facts = outcome.facts  # type: ignore[attr-defined]  # each outcome has some, or None
+    facts = getattr(outcome, "facts", None)
     if facts is None:
         return ""
     if type(facts) not in (ServerFacts, PtpFacts):
@@ -170,11 +171,28 @@ def _missed_fault(missed: Missed) -> str:
     return _instant_fault("at_ns", missed.at_ns)
 
 
+def _reported_fault(reported: Reported) -> str:
+    if type(reported.address) is not str or not isinstance(reported.parts, tuple):
+        return "address or parts are of another type"
+    for part in reported.parts:
+        if type(part) is not Part or type(part.measurement) is not str or part.measurement in OWN_MEASUREMENTS:
+            return f"{_shown(part)} is no row of a report"
+        if not all(type(name) is str and type(text) is str and text for name, text in part.tags.items()):
+            return f"a tag of {part.measurement} is no text"
+        for name, value in part.fields.items():
+            if type(value) not in (str, bool, int, float) or (type(value) is float and not math.isfinite(value)):
+                return f"{name} is {_shown(value)}, which cannot be stored"
+            if type(value) is int and value not in INSTANTS:
+                return f"{name} does not fit 64 bits"
+    return _instant_fault("at_ns", reported.at_ns)
+
+
 # By type: what is looked at in each kind of outcome.
 LOOKS: dict[type, Callable[..., str]] = {
     Exchange: _exchange_fault,
     ClockOffset: _offset_fault,
     Missed: _missed_fault,
+    Reported: _reported_fault,
 }
 
 

@@ -25,9 +25,11 @@ __all__ = [
     "FieldValue",
     "Missed",
     "Outcome",
+    "Part",
     "PtpFacts",
     "Quality",
     "Record",
+    "Reported",
     "ServerFacts",
     "Severity",
     "TimeError",
@@ -176,7 +178,29 @@ class ClockOffset(NamedTuple):
         return self.bound_path_s + self.bound_timestamping_s + self.bound_oscillator_s
 
 
-Outcome = Exchange | ClockOffset | Missed
+class Part(NamedTuple):
+    """One row of a report: its measurement, its own tags (a clock, a port), and its fields."""
+
+    measurement: str
+    tags: Mapping[str, str]
+    fields: Mapping[str, FieldValue]
+
+
+class Reported(NamedTuple):
+    """What the software of a clock says of itself at `at_ns` (the probe's clock): claims, kept apart from what is measured.
+
+    A poll that gave a report is an answered one. Its rows are stored as they are, in measurements other than `time_error`.
+    """
+
+    target: str
+    protocol: str
+    address: str
+    at_ns: int
+    clock_epoch: int
+    parts: tuple[Part, ...]
+
+
+Outcome = Exchange | ClockOffset | Missed | Reported
 
 
 class Quality(StrEnum):

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from timesync.model import ClockOffset, Event, Exchange, Missed, Severity, TimeError, Timestamping
+from timesync.model import ClockOffset, Event, Exchange, Missed, Reported, Severity, TimeError, Timestamping
 from timesync.reasons import Reason
 from timesync.records import Recorder
 from timesync.reference.differencing import Differencer, LocalReference
@@ -158,6 +158,9 @@ class Pipeline:
                 self.states[outcome.target] = self.states.pop(outcome.target)
             if isinstance(outcome, Missed):
                 rows.append(self._missed(state, outcome))
+            elif isinstance(outcome, Reported):
+                self._answered(state)
+                rows.extend(self.recorder.reported(outcome))
             else:
                 offset = self._offset(outcome) if isinstance(outcome, Exchange) else outcome
                 rows.extend(self._measured(state, offset, now_ns))
@@ -236,11 +239,14 @@ class Pipeline:
         state.missed = missed
         return self.recorder.missed(missed, state.reference)
 
-    def _measured(self, state: TargetState, offset: ClockOffset, now_ns: int) -> Sequence[Record]:
+    def _answered(self, state: TargetState) -> None:
         state.polls += 1
         state.sent += 1
         state.replies += 1
         state.register = (state.register << 1 | 1) & REGISTER_MASK
+
+    def _measured(self, state: TargetState, offset: ClockOffset, now_ns: int) -> Sequence[Record]:
+        self._answered(state)
         state.last = offset
         return self._rows(self._claims(state, offset, now_ns))
 

@@ -11,17 +11,29 @@ from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from typing import TYPE_CHECKING
 
-from timesync.model import ClockOffset, Event, FieldValue, Missed, PtpFacts, Record, ServerFacts, TimeError
+from timesync.model import (
+    ClockOffset,
+    Event,
+    FieldValue,
+    Missed,
+    PtpFacts,
+    Record,
+    Reported,
+    ServerFacts,
+    TimeError,
+)
 from timesync.uncertainty import expanded_uncertainty_s
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["CLAIM_VALID", "EVENT", "FIELDS", "TIME_ERROR", "Field", "Recorder"]
 
 TIME_ERROR = "time_error"
 EVENT = "event"
 CLAIM_VALID = "valid"
+# Protocols by which nothing is measured, only reports are taken: where the polls without one are told.
+REPORTS = {"ptp4l": "ptp_clock"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +192,17 @@ class Recorder:
         if missed.detail:
             fields["detail"] = missed.detail
         _add_facts(fields, missed.facts)
-        return Record(TIME_ERROR, missed.at_ns, self._tag(missed.target, missed.protocol, reference), fields)
+        measurement = REPORTS.get(missed.protocol, TIME_ERROR)
+        return Record(measurement, missed.at_ns, self._tag(missed.target, missed.protocol, reference), fields)
+
+    def reported(self, reported: Reported) -> Sequence[Record]:
+        """The rows of what a clock's software says of itself."""
+        tags = self._tag(reported.target, reported.protocol, None)
+        common: Mapping[str, FieldValue] = {"address": reported.address, "clock_epoch": reported.clock_epoch}
+        return [
+            Record(part.measurement, reported.at_ns, {**tags, **part.tags}, {**part.fields, **common})
+            for part in reported.parts
+        ]
 
     def event(self, event: Event) -> Record:
         """The row of an event; its evidence becomes fields."""

@@ -50,7 +50,7 @@ def state_word(state: TargetState) -> str:
     if not state.answering and state.missed is not None:
         return state.missed.reason.value
     if state.error is None:
-        return "waiting"
+        return "waiting" if state.last is not None else "ok"  # a report has no error to wait for
     if state.error.no_claim is not None:
         return state.error.no_claim.value
     return "reference" if state.settings.tie is not None else "ok"

@@ -11,6 +11,22 @@ from hypothesis import strategies as st
 
 from timesync.errors import WireError
 from timesync.wire.ptp.header import Header, MessageType, PortIdentity, Timestamp
+from timesync.wire.ptp.management import (
+    CurrentDataSet,
+    DataSet,
+    DefaultDataSet,
+    GrandmasterSettings,
+    ManagementId,
+    ParentDataSet,
+    PortDataSet,
+    PortDataSetNp,
+    PortProperties,
+    PortStats,
+    TimePropertiesDataSet,
+    TimeStatus,
+    data_set,
+    management_error,
+)
 from timesync.wire.ptp.message import (
     Announce,
     Management,
@@ -152,6 +168,57 @@ def test_unicast_negotiation_is_read_back(kind: int, interval: int, duration: in
 def test_follow_up_information_is_read_back(offset: int, base: int, phase: int, frequency: int) -> None:
     information = FollowUpInformation(offset, base, phase, frequency)
     assert follow_up_information(information.tlv()) == information
+
+
+def numbers(*bits: int) -> list[st.SearchStrategy[int]]:
+    """A strategy for each width; a negative one is signed."""
+    return [unsigned(width) if width > 0 else signed(-width) for width in bits]
+
+
+counters = st.tuples(*numbers(*(64,) * 16))
+data_sets: st.SearchStrategy[DataSet] = st.one_of(
+    st.builds(DefaultDataSet, *numbers(8, 8, 16, 8, 8, 8, 16, 8, 64, 8, 8)),
+    st.builds(CurrentDataSet, *numbers(16, -64, -64)),
+    st.builds(ParentDataSet, ports, *numbers(8, 8, 16, -32, 8, 8, 8, 16, 8, 64)),
+    st.builds(TimePropertiesDataSet, *numbers(-16, 8, 8)),
+    st.builds(PortDataSet, ports, *numbers(8, -8, -64, -8, 8, -8, 8, -8, 8)),
+    st.builds(TimeStatus, *numbers(-64, -64, -32, -32, 16, 16, 64, 16, -32, 64)),
+    st.builds(GrandmasterSettings, *numbers(8, 8, 16, -16, 8, 8)),
+    st.builds(PortDataSetNp, *numbers(32, -32)),
+    st.builds(PortProperties, ports, *numbers(8, 8), st.binary(max_size=255)),
+    st.builds(PortStats, ports, counters, counters),
+)
+# Octets of each dataField: IEEE 1588-2019 tables 63 to 71, and linuxptp's tlv.h.
+DATA_FIELD_OCTETS = {
+    ManagementId.DEFAULT_DATA_SET: 20,
+    ManagementId.CURRENT_DATA_SET: 18,
+    ManagementId.PARENT_DATA_SET: 32,
+    ManagementId.TIME_PROPERTIES_DATA_SET: 4,
+    ManagementId.PORT_DATA_SET: 26,
+    ManagementId.TIME_STATUS_NP: 50,
+    ManagementId.GRANDMASTER_SETTINGS_NP: 8,
+    ManagementId.PORT_DATA_SET_NP: 8,
+    ManagementId.PORT_STATS_NP: 266,
+}
+
+
+@given(data_sets, st.binary(max_size=4))
+def test_a_data_set_is_read_back_whatever_follows_it(data: DataSet, more: bytes) -> None:
+    tlv = data.tlv()
+    assert data_set(tlv) == data
+    assert data_set(Tlv(tlv.type, tlv.value + more)) == data
+    assert len(tlv.value) == 2 + DATA_FIELD_OCTETS.get(data.ID, len(tlv.value) - 2)
+    assert len(tlv.value) % 2 == 0
+
+
+@given(st.sampled_from([*ManagementId, 0x1234]), st.binary(max_size=300), st.sampled_from([1, 2]))
+def test_no_content_of_a_management_tlv_makes_its_reading_fail(identifier: int, data: bytes, kind: int) -> None:
+    tlv = Tlv(kind, identifier.to_bytes(2, "big") + data)
+    found = data_set(tlv)
+    assert found is None or data_set(found.tlv()) == found
+    data_set(Tlv(kind, data))
+    management_error(tlv)
+    management_error(Tlv(kind, data))
 
 
 @given(st.builds(Tlv, unsigned(16) | st.sampled_from(range(1, 10)), st.binary(max_size=40)))

@@ -75,8 +75,7 @@ class Ptp4l:
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="ptp4l-")
         folder = Path(self._folder.name)
-        self._socket = folder / "s"
-        self._settings["uds_address"] = self._socket
+        self.socket = Path(str(self._settings.setdefault("uds_address", folder / "s")))
         file = folder / "ptp4l.conf"
         lines = ["[global]", *(f"{name} {value}" for name, value in self._settings.items()), *self._sections]
         file.write_text("\n".join(lines) + "\n")
@@ -109,7 +108,7 @@ class Ptp4l:
 
     def manage(self, command: str) -> str:
         """What pmc says to a command; raises RuntimeError if it has no answer."""
-        argv = [str(binary("pmc")), "-u", "-b", "0", "-s", str(self._socket), "-i", f"{self._socket}.pmc"]
+        argv = [str(binary("pmc")), "-u", "-b", "0", "-s", str(self.socket), "-i", f"{self.socket}.pmc"]
         argv += ["-d", str(self._settings["domainNumber"]), command]
         done = subprocess.run(argv, env=environment(), capture_output=True, text=True, check=False, timeout=20)
         if "RESPONSE" not in done.stdout:

@@ -28,6 +28,21 @@ WITHOUT_UNIT = {
     "timesync_ptp_utc_offset_valid",
     "timesync_ptp_time_traceable",
     "timesync_ptp_frequency_traceable",
+    *(
+        f"timesync_ptp_stack_{name}"
+        for name in ("steps_removed", "clock_class", "grandmaster_class", "grandmaster_present", "utc_offset_valid")
+    ),
+    *(
+        f"timesync_ptp_stack_{name}"
+        for name in (
+            "ptp_timescale",
+            "time_traceable",
+            "frequency_traceable",
+            "clock_state",
+            "port_state",
+            "as_capable",
+        )
+    ),
     "timesync_timestamping",
     "timesync_utc_claim",
     "timesync_authenticated",

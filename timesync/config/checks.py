@@ -14,7 +14,7 @@ from timesync.config.sections import report_unknown_key
 from timesync.config.wording import closest, joined, number_text, printable, shown
 from timesync.errors import ConfigError, DataError
 from timesync.keys import read_keys
-from timesync.settings import TargetSettings
+from timesync.settings import TargetSettings, Tie
 from timesync.timescale import LeapTable
 
 if TYPE_CHECKING:
@@ -203,6 +203,7 @@ def _check_target(draft: Draft, kind: plugin.ProbeKind, options: Mapping[str, st
         timeout_s=values["timeout_s"],
         burst=values["burst"],
         burst_spacing_s=values["burst_spacing_s"],
+        tie=Tie(values["realises"]) if target.has("realises") else None,
         options={name: value for name, value in target.rest.items() if name in options},
     )
     try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["SHIPPED_KINDS", "manual", "options_of"]
 
 # The kinds that come with timesync; a laboratory documents its own.
-SHIPPED_KINDS = ("ntp", "ptp")
+SHIPPED_KINDS = ("ntp", "ptp", "ptp4l")
 
 INTRODUCTION = """\
 # Configuration

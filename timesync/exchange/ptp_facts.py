@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from timesync.timescale import LeapTable
     from timesync.wire.ptp.message import Announce
 
-__all__ = ["CLOCK_ACCURACY_S", "DECLARATIONS", "Reading", "facts_of", "reading_of"]
+__all__ = ["CLOCK_ACCURACY_S", "DECLARATIONS", "Reading", "facts_of", "leap_of", "reading_of"]
 
 CLOCK_ACCURACY_S: Mapping[int, float] = dict(
     zip(
@@ -86,11 +86,11 @@ def facts_of(
         bool(flags & Flag.CURRENT_UTC_OFFSET_VALID),
         bool(flags & Flag.TIME_TRACEABLE),
         bool(flags & Flag.FREQUENCY_TRACEABLE),
-        _leap(flags),
+        leap_of(flags),
     )
 
 
-def _leap(flags: int) -> int:
+def leap_of(flags: int) -> int:
     """NTP's leap indicator for leap61 and leap59: 1 a second is inserted, 2 one is deleted, 0 neither."""
     if flags & Flag.LEAP_61:
         return 1

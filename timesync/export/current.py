@@ -31,6 +31,9 @@ GRACE_S = 4.0
 STABILITY_LIFE = 2.0
 """How many times the time from one stability result to the next a result is shown."""
 
+STACK = ("ptp_clock", "ptp_port")
+"""Measurements of what a PTP stack says of itself: shown as long as a measurement would be."""
+
 ANSWERS = ("leap", "stratum", "root_delay_s", "root_dispersion_s", "port_identity")
 """Fields of what a server says of itself; a refused answer has them too."""
 
@@ -94,7 +97,7 @@ class _Newest:
 class _Target:
     """What is known of one target."""
 
-    __slots__ = ("answered", "interval_s", "labels", "latest", "measured", "protocol", "stability")
+    __slots__ = ("answered", "interval_s", "labels", "latest", "measured", "protocol", "stability", "stack")
 
     def __init__(self, labels: Mapping[str, str], protocol: str, interval_s: float) -> None:
         self.labels = labels
@@ -105,6 +108,8 @@ class _Target:
         self.answered = _Newest()
         # (statistic, tau): the newest row, and until when it is shown (monotonic seconds)
         self.stability: dict[tuple[str, str], tuple[Record, float]] = {}
+        # (measurement, clock, port): the same
+        self.stack: dict[tuple[str, ...], tuple[Record, float]] = {}
 
 
 class TargetView(NamedTuple):
@@ -118,6 +123,7 @@ class TargetView(NamedTuple):
     last_sample_ns: int | None
     counts: Counts | None
     stability: Sequence[Record] = ()
+    stack: Sequence[Record] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,13 +182,15 @@ class Current:
         self._targets.pop(name, None)
 
     def observe(self, record: Record, now_s: float) -> None:
-        """Take in one `time_error` or `stability` record; other measurements are not shown here and are left alone.
+        """Take in one record of `time_error`, `stability` or a PTP stack; other measurements are not shown here and are left alone.
 
         The record must not be changed afterwards. A record of a target that is not configured (it was removed while its
         poll was under way) brings no series back; it is counted.
         """
         if record.measurement == "stability":
             self._observe_stability(record, now_s)
+        elif record.measurement in STACK:
+            self._observe_stack(record, now_s)
         if record.measurement != "time_error":
             return
         target = self._targets.get(record.tags.get("target", ""))
@@ -205,6 +213,19 @@ class Current:
             return
         until_s = now_s + STABILITY_LIFE * float(record.fields["every_s"]) + GRACE_S
         target.stability[record.tags["statistic"], record.tags["tau"]] = (record, until_s)
+
+    def _observe_stack(self, record: Record, now_s: float) -> None:
+        target = self._targets.get(record.tags["target"])
+        if target is None:
+            self._unknown_target += 1
+            return
+        target.latest.take(record, int(record.fields.get("clock_epoch", 0)), now_s)
+        if "clock" in record.tags:
+            until_s = now_s + LIFE_INTERVALS * target.interval_s + GRACE_S
+            # Identities come from the network: those that are no longer shown are let go.
+            target.stack = {key: kept for key, kept in target.stack.items() if now_s <= kept[1]}
+            key = (record.measurement, record.tags["clock"], record.tags.get("port", ""))
+            target.stack[key] = (record, until_s)
 
     def observe_event(self, event: Event) -> None:
         """Count an event."""
@@ -243,6 +264,7 @@ class Current:
         for name, target in self._targets.items():
             oldest_s = now_s - LIFE_INTERVALS * target.interval_s - GRACE_S
             newest = target.measured.record
+            reports = [record for record, until_s in target.stack.values() if now_s <= until_s]
             tally = tallies.get(name)
             views.append(
                 TargetView(
@@ -251,9 +273,10 @@ class Current:
                     target.latest.since(oldest_s),
                     target.measured.since(oldest_s),
                     target.answered.since(oldest_s),
-                    None if newest is None else newest.at_ns,
+                    max((record.at_ns for record in reports), default=None) if newest is None else newest.at_ns,
                     None if tally is None else Counts(tally.polls, tally.replies, tally.register, dict(tally.losses)),
                     [record for record, until_s in target.stability.values() if now_s <= until_s],
+                    reports,
                 )
             )
         probe = ProbeView(

@@ -79,6 +79,12 @@ def _answered(name: str, help_text: str, *own_labels: str) -> Metric:
     return Metric(name, Kind.GAUGE, Subject.TARGET, Life.ANSWER, help_text, own_labels)
 
 
+def _stack(name: str, help_text: str, *own_labels: str) -> Metric:
+    """A gauge of what a PTP stack says of one of its clocks."""
+    full = f"timesync_ptp_stack_{name}"
+    return Metric(full, Kind.GAUGE, Subject.TARGET, Life.MEASUREMENT, help_text, ("clock", *own_labels))
+
+
 def _target_kept(kind: Kind, name: str, help_text: str, *own_labels: str) -> Metric:
     return Metric(name, kind, Subject.TARGET, Life.KEPT, help_text, own_labels)
 
@@ -180,6 +186,42 @@ _TABLE: tuple[Metric, ...] = (
         "domain",
         "timescale",
     ),
+    # What a PTP stack says of itself, as a target of the kind ptp4l: its claims, not measurements.
+    _stack(
+        "master_offset_seconds",
+        "What the stack holds its master to be ahead of its clock; sign as timesync_offset_seconds.",
+    ),
+    _stack("mean_path_delay_seconds", "Path delay to its master, as the stack holds it."),
+    _stack("steps_removed", "Communication paths between the stack's clock and its grandmaster."),
+    _stack("clock_class", "The clock's own clockClass."),
+    _stack("grandmaster_class", "clockClass of the clock's grandmaster."),
+    _stack(
+        "grandmaster_accuracy_seconds",
+        "clockAccuracy of the clock's grandmaster as a limit; absent where it names none.",
+    ),
+    _stack("grandmaster_present", "1 if the clock follows a grandmaster that is another clock."),
+    _stack("utc_offset_seconds", "currentUtcOffset that the clock holds: TAI minus UTC."),
+    _stack("utc_offset_valid", "1 if the clock holds that offset to be valid."),
+    _stack("ptp_timescale", "1 if the clock's time scale is PTP's, 0 if it is arbitrary."),
+    _stack("time_traceable", "1 if the clock holds its time to be traceable to a primary reference."),
+    _stack("frequency_traceable", "1 if the clock holds its frequency to be."),
+    _stack(
+        "info",
+        "The port that the clock follows, its grandmaster and its domain; always 1.",
+        *("parent_port", "grandmaster", "domain"),
+    ),
+    _stack("clock_state", "What the clock is by its ports: 1 for the state that holds, 0 for the others.", "state"),
+    _stack("port_state", "portState: 1 for the state that holds, 0 for the others.", "port", "state"),
+    _stack("peer_mean_path_delay_seconds", "Delay of the port's link (peer-to-peer), as the stack holds it.", "port"),
+    _stack("as_capable", "gPTP: 1 if the port's neighbour can run it.", "port"),
+    Metric(
+        "timesync_ptp_stack_messages_total",
+        _C,
+        Subject.TARGET,
+        Life.MEASUREMENT,
+        "PTP messages of a port since its stack began, by direction (rx, tx) and message type.",
+        ("clock", "port", "direction", "message"),
+    ),
     # How far to trust it.
     _polled(
         "timesync_utc_claim",
@@ -206,7 +248,7 @@ _TABLE: tuple[Metric, ...] = (
     _target_kept(
         _G,
         "timesync_last_sample_timestamp_seconds",
-        "When the newest measurement was made, on the probe's clock, Unix time. Kept while the target is configured.",
+        "When the newest measurement (or report) was made, on the probe's clock, Unix time. Kept while the target is configured.",
     ),
     _target_kept(_G, "timesync_poll_interval_seconds", "The target's poll interval."),
     # Stability, computed as the samples come.

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from timesync.export.current import STACK
 from timesync.model import Timestamping
+from timesync.ptp_stack import CLOCK_STATES, PORT_STATES
 from timesync.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from timesync.export.current import Counts, ProbeView, Snapshot, TargetView
     from timesync.model import FieldValue, Record
@@ -57,6 +59,31 @@ ANSWERED: Mapping[str, str] = {
 PTP_MASTER = ("port_identity", "grandmaster", "domain", "timescale")
 """Record fields that become labels of timesync_ptp_master_info."""
 
+STACK_CLOCK: Mapping[str, str] = {
+    "master_offset_s": "timesync_ptp_stack_master_offset_seconds",
+    "mean_path_delay_s": "timesync_ptp_stack_mean_path_delay_seconds",
+    "steps_removed": "timesync_ptp_stack_steps_removed",
+    "clock_class": "timesync_ptp_stack_clock_class",
+    "grandmaster_class": "timesync_ptp_stack_grandmaster_class",
+    "grandmaster_accuracy_s": "timesync_ptp_stack_grandmaster_accuracy_seconds",
+    "grandmaster_present": "timesync_ptp_stack_grandmaster_present",
+    "utc_offset_s": "timesync_ptp_stack_utc_offset_seconds",
+    "utc_offset_valid": "timesync_ptp_stack_utc_offset_valid",
+    "ptp_timescale": "timesync_ptp_stack_ptp_timescale",
+    "time_traceable": "timesync_ptp_stack_time_traceable",
+    "frequency_traceable": "timesync_ptp_stack_frequency_traceable",
+}
+"""Record field -> metric, of what a PTP stack says of its clock."""
+
+STACK_PORT: Mapping[str, str] = {
+    "peer_mean_path_delay_s": "timesync_ptp_stack_peer_mean_path_delay_seconds",
+    "as_capable": "timesync_ptp_stack_as_capable",
+}
+"""The same of its ports."""
+
+STACK_INFO = ("parent_port", "grandmaster", "domain")
+"""Record fields that become labels of timesync_ptp_stack_info."""
+
 _REGISTER_BITS = 8
 
 
@@ -98,6 +125,37 @@ def _target_samples(view: TargetView) -> Iterator[Sample]:
     yield Sample("timesync_poll_interval_seconds", labels, view.interval_s)
     for record in view.stability:
         yield from _stability_samples(record, labels)
+    for record in view.stack:
+        yield from _stack_samples(record, labels)
+
+
+def _stack_samples(record: Record, labels: Mapping[str, str]) -> Iterator[Sample]:
+    """What a PTP stack says of its clock, or of one of its ports."""
+    fields = record.fields
+    own = {**labels, "clock": record.tags["clock"]}
+    if "port" not in record.tags:
+        yield from _fields(fields, STACK_CLOCK, own)
+        known = {name: str(fields[name]) for name in STACK_INFO if name in fields}
+        yield Sample("timesync_ptp_stack_info", {**own, **known}, 1)
+        yield from _states("timesync_ptp_stack_clock_state", own, CLOCK_STATES, fields.get("clock_state"))
+        return
+    own["port"] = record.tags["port"]
+    yield from _fields(fields, STACK_PORT, own)
+    yield from _states("timesync_ptp_stack_port_state", own, PORT_STATES.values(), fields.get("port_state"))
+    for name, count in fields.items():
+        direction, separator, message = name.partition("_")
+        if separator and direction in {"rx", "tx"}:
+            counted = {**own, "direction": direction, "message": message}
+            yield Sample("timesync_ptp_stack_messages_total", counted, count)
+
+
+def _states(
+    metric: str, labels: Mapping[str, str], states: Iterable[str], holds: FieldValue | None
+) -> Iterator[Sample]:
+    """A state-set: each state a series, 1 for the one that holds."""
+    if holds is not None:
+        for state in states:
+            yield Sample(metric, {**labels, "state": state}, state == holds)
 
 
 def _stability_samples(record: Record, labels: Mapping[str, str]) -> Iterator[Sample]:
@@ -141,11 +199,12 @@ def _trust_samples(view: TargetView, latest: Record) -> Iterator[Sample]:
     """Whether there is a UTC(k) claim now, why not, and how well the target is reached."""
     labels = view.labels
     newest = latest if view.measured is None else view.measured
-    claimed = "time_error_s" in newest.fields
-    yield Sample("timesync_utc_claim", labels, claimed)
-    reason = newest.fields.get("claim")
-    if not claimed and reason is not None:
-        yield Sample("timesync_utc_claim_absent_info", {**labels, "reason": str(reason)}, 1)
+    if newest.measurement not in STACK:  # a stack's report claims nothing by itself
+        claimed = "time_error_s" in newest.fields
+        yield Sample("timesync_utc_claim", labels, claimed)
+        reason = newest.fields.get("claim")
+        if not claimed and reason is not None:
+            yield Sample("timesync_utc_claim_absent_info", {**labels, "reason": str(reason)}, 1)
     if view.counts is not None and view.counts.polls:
         seen = min(view.counts.polls, _REGISTER_BITS)
         yield Sample("timesync_reachability_ratio", labels, view.counts.register.bit_count() / seen)
