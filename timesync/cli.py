@@ -25,6 +25,7 @@ COMMANDS = {
     "measure": "measure servers once and print a table",
     "check": "check a configuration: every problem at once, or a summary",
     "export": "give what has been measured as CSV, JSON lines or Parquet",
+    "circular-t": "import and show what the BIPM publishes of UTC - UTC(k), and compute UTC - X from it",
     "stability": "Allan deviation and its kin, MTIE and masks, of files or of what has been measured",
 }
 
@@ -75,7 +76,7 @@ def make_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     wanted = next((word for word in arguments if not word.startswith("-")), None)
     for name, line in COMMANDS.items():
         if name == wanted:
-            import_module(f"timesync.commands.{name}").add_parser(subparsers)
+            import_module(f"timesync.commands.{name.replace('-', '_')}").add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=line)
     return parser

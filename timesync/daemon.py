@@ -29,6 +29,7 @@ from timesync.reloading import Reloads, take_hangups
 from timesync.store.delivery import Delivery
 from timesync.store.local import HistorySink
 from timesync.store.spool import Spool
+from timesync.utc_service import UtcService
 from timesync.web.health import liveness, readiness
 from timesync.web.server import Page, WebServer
 
@@ -72,6 +73,10 @@ class Daemon:
         self._new_rows: list[Record] = []
         site = settings.site
         self.exposition = Exposition(site.name, site.probe, tallies=lambda: self.measuring.pipeline.states)
+        self._utc = UtcService(
+            settings, self._append_revised, lambda: self._delivery.status().depth, self._report, clock_ns=time.time_ns
+        )
+        self._utc.load()
         self.measuring = Measuring(
             settings,
             self._store,
@@ -79,6 +84,7 @@ class Daemon:
             found=self._show_target,
             keep_drafts=self._keep_drafts,
             lost=self.exposition.remove_target,
+            utc=self._utc.book,
         )
         self._leaps = LeapService(
             settings.leap_seconds_file, self._report, self.exposition.set_leap_expiry, clock_ns=time.time_ns
@@ -144,6 +150,7 @@ class Daemon:
             beat = group.create_task(self._beat(), name="beat")
             measuring = group.create_task(self.measuring.run(), name="measuring")
             watchdog = group.create_task(self._watchdog(), name="watchdog")
+            utc = group.create_task(self._utc.run(), name="utc")
             reloads = group.create_task(self._reloads.run(), name="reloads")
             self._group = group
             self._run_stability()
@@ -153,6 +160,7 @@ class Daemon:
             await self._stop.wait()
             self._notifier.send(systemd.stopping("storing what has been measured"))
             await self._reloads.close(reloads)  # first: it opens what the rest of the end closes
+            utc.cancel()
             watchdog.cancel()
             beat.cancel()
             await self.measuring.stop()
@@ -213,6 +221,11 @@ class Daemon:
         self._leaps.observe(records)
         if self._stability is not None:
             self._stability.observe(records)
+
+    def _append_revised(self, records: Sequence[Record]) -> None:
+        """Rows of the past: for the sinks only, and no news to anything that shows the present."""
+        self._spool.append(records)
+        self._delivery.wake()
 
     def _compute_stability(self, settings: ProbeSettings) -> None:
         """Compute stability from now on as these settings want it, with the states that were saved."""
@@ -344,6 +357,7 @@ class Daemon:
         self._compute_stability(new)
         self._run_stability()
         self.settings = new
+        self._utc.configure(new)
         self._look_at_descriptors()
         self._leaps.load(new.leap_seconds_file, self.measuring.pipeline.states)
         for name in shown - set(self.measuring.pipeline.states):

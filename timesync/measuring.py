@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from timesync.clockwatch import ClockChange
     from timesync.model import Outcome, Record
     from timesync.plugin import EngineCounts, Prober
+    from timesync.reference.published import UtcBook
     from timesync.settings import ProbeSettings, TargetSettings
     from timesync.slews import Slew
 
@@ -71,6 +72,7 @@ class Measuring:
         found: Callable[[TargetSettings], object] = lambda target: None,  # noqa: ARG005 - nobody asks
         keep_drafts: Callable[[Sequence[Record]], object] = lambda rows: None,  # noqa: ARG005 - nothing has to survive
         lost: Callable[[str], object] = lambda name: None,  # noqa: ARG005 - nobody asks
+        utc: UtcBook | None = None,
     ) -> None:
         """`found` is told of each clock that a target's polls have found besides, before its first row is stored; `lost` when its
         state had to make room.
@@ -79,7 +81,7 @@ class Measuring:
         """
         self.settings = settings
         self._slews = SlewWatch(settings.oscillator_ppm * 1e-6)
-        self.pipeline = Pipeline(settings, found, self._slews.excess_s, lost)
+        self.pipeline = Pipeline(settings, found, self._slews.excess_s, lost, utc)
         self._polls: Counter[str] = Counter()
         self._store = store
         self._keep_drafts = keep_drafts

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from timesync.model import Outcome, Record
+    from timesync.reference.published import UtcBook
     from timesync.settings import ProbeSettings, TargetSettings
     from timesync.uncertainty import Slewed
 
@@ -92,14 +93,16 @@ class Pipeline:
         found: Callable[[TargetSettings], object] = lambda target: None,  # noqa: ARG005 - nobody asks
         slewed: Slewed = steady,
         lost: Callable[[str], object] = lambda name: None,  # noqa: ARG005 - nobody asks
+        utc: UtcBook | None = None,
     ) -> None:
-        """`slewed` tells how far the probe's clock was slewed between two instants."""
+        """`slewed` tells how far the probe's clock was slewed between two instants, `utc` what is published of UTC - UTC(k)."""
+        self._utc = utc
         self.settings = settings
         self._found = found
         self._lost = lost
         self._slewed = slewed
         self._epoch = 0
-        self.recorder = Recorder(settings.site.name, settings.site.probe, settings.coverage_factor)
+        self.recorder = Recorder(settings.site.name, settings.site.probe, settings.coverage_factor, utc)
         self.states: dict[str, TargetState] = {}
         self._phi = settings.oscillator_ppm * 1e-6
         self._differencers: dict[str, Differencer] = {}
@@ -111,7 +114,7 @@ class Pipeline:
         """Take new settings; what did not change keeps its state. Rows that waited for a reference that is gone are returned."""
         rows: list[Record] = []
         self.settings = settings
-        self.recorder = Recorder(settings.site.name, settings.site.probe, settings.coverage_factor)
+        self.recorder = Recorder(settings.site.name, settings.site.probe, settings.coverage_factor, self._utc)
         self._phi = settings.oscillator_ppm * 1e-6
         local = settings.local_reference
         if local is None:

@@ -23,9 +23,12 @@ from timesync.model import (
     TimeError,
 )
 from timesync.uncertainty import expanded_uncertainty_s
+from timesync.utc_rows import add_utc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from timesync.reference.published import UtcBook
 
 __all__ = ["CLAIM_VALID", "EVENT", "FIELDS", "TIME_ERROR", "Field", "Recorder"]
 
@@ -63,6 +66,22 @@ FIELDS: Mapping[str, Field] = {
         "str", "", "how the reference was had: interpolated, held (from one side), local, itself, none (no claim)"
     ),
     "realises": Field("str", "", "the UTC(k) that the reference realises"),
+    "utc_minus_x_s": _s("UTC minus target: [UTC - UTC(k)] as published, minus time_error_s"),
+    "utc_minus_x_u_s": _s("standard uncertainty of utc_minus_x_s (coverage factor 1); absent where none is published"),
+    "utc_minus_x_expanded_s": _s(
+        "expanded uncertainty of utc_minus_x_s: coverage factor times u; UTC has no hard bound"
+    ),
+    "utc_label": Field(
+        "str", "", "what utc_minus_x_s rests on: final (Circular T), rapid (UTCr), predicted, unavailable"
+    ),
+    "utc_issue": Field("str", "", "the issue that utc_minus_x_s rests on"),
+    "utc_minus_utck_s": _s("UTC - UTC(k) at the instant, as published and interpolated or predicted"),
+    "u_utck_s": _s("part of the u of utc_minus_x_s: the published u of UTC - UTC(k)"),
+    "u_utc_interpolation_s": _s("part of the u of utc_minus_x_s: from the published dates to the instant"),
+    "utc_early_minus_x_s": _s("the first estimate of utc_minus_x_s, once a later one has taken its place"),
+    "utc_early_u_s": _s("standard uncertainty of the first estimate"),
+    "utc_early_label": Field("str", "", "label of the first estimate"),
+    "utc_early_issue": Field("str", "", "issue of the first estimate"),
     "bound_path_s": _s("part of the bound: half the round trip to the target (PTP peer delay: the link delay or more)"),
     "bound_timestamping_s": _s("part of the bound: precision of the target's and the probe's clock"),
     "bound_oscillator_s": _s("part of the bound: the probe's oscillator during the exchange"),
@@ -152,7 +171,9 @@ FACTS: Mapping[type, tuple[str, ...]] = {
 class Recorder:
     """Makes the rows of one probe: its site and name are tags of each, with the target, the protocol and the reference."""
 
-    def __init__(self, site: str, probe: str, coverage_factor: float) -> None:
+    def __init__(self, site: str, probe: str, coverage_factor: float, utc: UtcBook | None = None) -> None:
+        """With a book of what is published each claim says what it is against UTC, too."""
+        self._utc = utc
         self._site = site
         self._probe = probe
         self._coverage_factor = float(coverage_factor)
@@ -177,6 +198,8 @@ class Recorder:
                 fields[BOUND_FIELDS[name]] = float(value)
             for name, value in error.u_parts.items():
                 fields[U_FIELDS[name]] = float(value)
+            if self._utc is not None and error.realises is not None:
+                add_utc(fields, self._utc.at(error.realises, offset.at_ns))
         return Record(TIME_ERROR, offset.at_ns, self._tag(offset.target, offset.protocol, error.reference), fields)
 
     def missed(self, missed: Missed, reference: str | None) -> Record:

@@ -25,6 +25,7 @@ __all__ = [
     "StabilitySettings",
     "TargetSettings",
     "Tie",
+    "UtcSettings",
 ]
 
 
@@ -150,6 +151,16 @@ class StabilitySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class UtcSettings:
+    """Where what the BIPM publishes is fetched; from nowhere unless an address is given. `{issue}` stands for an issue's number."""
+
+    api_url: str = ""
+    circular_t_url: str = ""
+    every_s: float = 21_600.0
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """How the daemon logs: level name, and text (for people), json (for journald) or auto (json when no terminal)."""
 
@@ -169,6 +180,7 @@ class ProbeSettings:
     influx: tuple[InfluxSettings, ...] = ()
     http: HttpSettings = HttpSettings()
     stability: StabilitySettings = StabilitySettings()
+    utc: UtcSettings = UtcSettings()
     log: LogSettings = LogSettings()
     keys_file: Path | None = None
     leap_seconds_file: Path | None = None

@@ -129,6 +129,26 @@ def test_replaced_and_pruned_records_leave_nothing_behind(history: History) -> N
     assert len(list(history.records(Selection()))) == 7
 
 
+def test_a_file_of_the_layout_before_is_brought_up_to_date_by_a_writer(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite3"
+    made = History(path, read_only=False)
+    made.write([time_error(1)])
+    made.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE point DROP COLUMN time_error_u_s")
+        connection.execute("PRAGMA user_version=2")
+    connection.close()
+    with pytest.raises(
+        StoreError, match="has layout 2, and this version reads layout 3: start the probe with this version"
+    ):
+        History(path, read_only=True)
+    again = History(path, read_only=False)
+    again.write([time_error(2, time_error_s=1e-6, time_error_u_s=2e-9)])
+    assert next(record.fields for record in again.records(Selection())) == time_error(1).fields
+    assert again.columns(Selection(), ("time_error_u_s",)).values["time_error_u_s"].tolist() == [2e-9]
+    again.close()
+
+
 @pytest.mark.parametrize("read_only", [True, False])
 def test_file_of_another_layout_is_refused_with_a_remedy_and_left_alone(tmp_path: Path, read_only: bool) -> None:
     path = tmp_path / "history.sqlite3"
@@ -137,7 +157,7 @@ def test_file_of_another_layout_is_refused_with_a_remedy_and_left_alone(tmp_path
     connection.close()
     before = path.read_bytes()
     with pytest.raises(
-        StoreError, match="has layout 0, and this version reads and writes layout 2: move the file away"
+        StoreError, match="has layout 0, and this version reads and writes layout 3: move the file away"
     ):
         History(path, read_only=read_only)
     assert path.read_bytes() == before

@@ -23,8 +23,11 @@ from timesync.model import (
 from timesync.reasons import Reason
 from timesync.records import CLAIM_VALID, EVENT, FIELDS, TIME_ERROR, Recorder
 from timesync.reference.differencing import Differencer, LocalReference
+from timesync.reference.published import Label, Published, UtcBook, UtcEstimate, UtcTable
 from timesync.settings import Tie
+from timesync.timescale import mjd_to_unix_ns
 from timesync.uncertainty import clock_offset
+from timesync.utc_rows import revised
 
 if TYPE_CHECKING:
     from timesync.model import Record
@@ -101,6 +104,14 @@ def test_every_field_of_a_measured_row_is_in_the_table_with_its_type() -> None:
     record = RECORDER.time_error(TimeError(clock_offset(exchange(facts=master)), None, None))
     check(record)
     emitted |= set(record.fields)
+    book = UtcBook({"LAB": UtcTable("LAB", [Published(60000, 1e-9, 2e-9, rapid=False, issue="one")])})
+    claimed = next(error for error in told if error.no_claim is None)
+    known = claimed._replace(offset=claimed.offset._replace(at_ns=mjd_to_unix_ns(60001)), realises="UTC(LAB)")
+    record = Recorder("lab", "probe-1", 2, book).time_error(known)
+    later = revised(record.fields, UtcEstimate(Label.FINAL, 2e-9, 2e-9, 1e-9, "two"))
+    assert later is not None
+    check(record._replace(fields=later))
+    emitted |= set(later)
     # And nothing is in the table that no row can have.
     assert emitted == set(FIELDS)
 

@@ -10,7 +10,7 @@ from timesync.errors import DataError
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_place_options", "history_file"]
+__all__ = ["FILE", "add_place_options", "history_file", "place"]
 
 FILE = "history.sqlite3"
 
@@ -22,10 +22,10 @@ def add_place_options(group: argparse._ArgumentGroup) -> None:
     place.add_argument("--config", metavar="FILE", type=Path, help="the configuration of the probe that keeps it")
 
 
-def history_file(args: argparse.Namespace) -> Path:
-    """The file of the history that the options name; without one, the demonstration's.
+def place(args: argparse.Namespace) -> Path:
+    """The spool's directory that the options name; without one, the demonstration's.
 
-    Raises DataError where there is none, ConfigError for a configuration that is not good.
+    Raises ConfigError for a configuration that is not good.
     """
     directory: Path | None = args.directory
     if args.config is not None:
@@ -36,6 +36,15 @@ def history_file(args: argparse.Namespace) -> Path:
         from timesync.commands.up import state_directory  # noqa: PLC0415 - only where nothing is given
 
         directory = state_directory()
+    return directory
+
+
+def history_file(args: argparse.Namespace) -> Path:
+    """The file of the history in the directory that the options name.
+
+    Raises DataError where there is none, ConfigError for a configuration that is not good.
+    """
+    directory = place(args)
     path = directory / FILE
     if not path.is_file():
         raise DataError(

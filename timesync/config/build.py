@@ -21,6 +21,7 @@ from timesync.settings import (
     StabilitySettings,
     TargetSettings,
     Tie,
+    UtcSettings,
 )
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def build(draft: Draft, environment: Mapping[str, str]) -> ProbeSettings:
         influx=tuple(InfluxSettings(**sink.values) for sink in draft.many["influxdb"]),
         http=HttpSettings(**values["http"]),
         stability=StabilitySettings(**values["stability"]),
+        utc=UtcSettings(**values["utc"]),
         log=LogSettings(**values["log"]),
         keys_file=values["keys"]["file"],
         leap_seconds_file=values["clock"]["leap_seconds_file"],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from timesync.config.keys_measuring import CLOCK, KEYS, LOCAL_REFERENCE, NAMES, REFERENCE, SITE, TARGET, UNCERTAINTY
-from timesync.config.keys_results import HISTORY, HTTP, INFLUXDB, LOG, SPOOL, STABILITY
+from timesync.config.keys_results import HISTORY, HTTP, INFLUXDB, LOG, SPOOL, STABILITY, UTC
 
 if TYPE_CHECKING:
     from timesync.config.schema import Key, Table
@@ -30,6 +30,7 @@ TABLES: tuple[Table, ...] = (
     INFLUXDB,
     HTTP,
     STABILITY,
+    UTC,
     LOG,
 )
 

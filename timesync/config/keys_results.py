@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from timesync.config.schema import Key, Table, Type
 
-__all__ = ["HISTORY", "HTTP", "INFLUXDB", "LOG", "SPOOL", "STABILITY"]
+__all__ = ["HISTORY", "HTTP", "INFLUXDB", "LOG", "SPOOL", "STABILITY", "UTC"]
 
 DAY_S = 86_400
 
@@ -267,6 +267,54 @@ STABILITY = Table(
         ),
     ),
     wrong_names=("statistics", "allan"),
+)
+
+
+UTC = Table(
+    "utc",
+    "Where what the BIPM publishes is fetched: nowhere, unless an address is given. `timesync circular-t import` takes files.",
+    (
+        Key(
+            "api_url",
+            Type.URL,
+            "the BIPM web API, asked for UTC and UTCr of the UTC(k) that references realise",
+            '"https://webtai.bipm.org/api/v1.0/get-data.html"',
+            default="",
+            default_text="none",
+            wrong_names=("url", "address"),
+        ),
+        Key(
+            "circular_t_url",
+            Type.URL,
+            "Circular T as text; `{issue}` stands for the number of an issue",
+            '"https://webtai.bipm.org/ftp/pub/tai/Circular-T/cirt/cirt.{issue}"',
+            default="",
+            default_text="none",
+            wrong_names=("cirt_url", "circular_url"),
+        ),
+        Key(
+            "every_s",
+            Type.NUMBER,
+            "how often is asked whether there is something new",
+            "21600",
+            unit="s",
+            default=21_600.0,
+            low=600,
+            high=30 * 86_400,
+            wrong_names=("interval_s", "poll_s"),
+        ),
+        Key(
+            "timeout_s",
+            Type.NUMBER,
+            "how long an answer may take",
+            "60",
+            unit="s",
+            default=60.0,
+            low=1,
+            high=600,
+        ),
+    ),
+    wrong_names=("bipm", "circular_t"),
 )
 
 

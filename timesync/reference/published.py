@@ -25,9 +25,19 @@ from typing import TYPE_CHECKING, NamedTuple
 from timesync.timescale import NS_PER_DAY, mjd_to_unix_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["UNAVAILABLE", "Label", "Published", "Segment", "UtcEstimate", "UtcTable"]
+__all__ = [
+    "UNAVAILABLE",
+    "Label",
+    "Published",
+    "Segment",
+    "UtcBook",
+    "UtcEstimate",
+    "UtcTable",
+    "laboratory",
+    "realisation",
+]
 
 NS = 1e-9
 WALK_S = 2.0 * NS  # per sqrt(day): a 5071A
@@ -181,3 +191,30 @@ def _walk_s(final: Sequence[Published]) -> float:
     rate = fsum(change for _, change in pairs) / fsum(days for days, _ in pairs)
     square = fsum((change - rate * days) ** 2 / days for days, change in pairs) / (len(pairs) - 1)
     return max(WALK_S, sqrt(square))
+
+
+class UtcBook:
+    """UTC - UTC(k) of every laboratory that is known, by the name of its realisation: "UTC(NIM)"."""
+
+    def __init__(self, tables: Mapping[str, UtcTable] | None = None) -> None:
+        """`tables` by the laboratory's code."""
+        self._tables = {realisation(lab): table for lab, table in (tables or {}).items()}
+
+    def replace(self, tables: Mapping[str, UtcTable]) -> None:
+        """Other values have been published: they count from now on."""
+        self._tables = {realisation(lab): table for lab, table in tables.items()}
+
+    def at(self, realises: str, at_ns: int) -> UtcEstimate:
+        """UTC - UTC(k) at an instant (Unix ns)."""
+        table = self._tables.get(realises)
+        return UNAVAILABLE if table is None else table.at(at_ns)
+
+
+def realisation(lab: str) -> str:
+    """ "UTC(NIM)" of "NIM"."""
+    return f"UTC({lab})"
+
+
+def laboratory(realises: str) -> str:
+    """ "NIM" of "UTC(NIM)"."""
+    return realises.removeprefix("UTC(").removesuffix(")")

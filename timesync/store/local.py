@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "Columns", "History", "HistorySink", "Selection"]
 
-COLUMNS = ("time_error_s", "time_error_bound_s", "offset_s", "bound_s", "delay_s")
+COLUMNS = ("time_error_s", "time_error_bound_s", "offset_s", "bound_s", "delay_s", "time_error_u_s")
 """The values kept for fast reading: `History.columns` gives these."""
 
-LAYOUT = 2
-"""The number of the tables' layout, in the file as its user_version."""
+LAYOUT = 3
+"""The number of the tables' layout, in the file as its user_version. Layout 2 had no column time_error_u_s."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS series
@@ -50,7 +50,7 @@ CREATE TABLE IF NOT EXISTS series
 CREATE TABLE IF NOT EXISTS shape (id INTEGER PRIMARY KEY, names TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS point
     (series INTEGER, at_ns INTEGER, time_error_s REAL, time_error_bound_s REAL, offset_s REAL, bound_s REAL, delay_s REAL,
-     shape INTEGER NOT NULL, detail INTEGER NOT NULL, PRIMARY KEY (series, at_ns)) WITHOUT ROWID;
+     time_error_u_s REAL, shape INTEGER NOT NULL, detail INTEGER NOT NULL, PRIMARY KEY (series, at_ns)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS detail (id INTEGER PRIMARY KEY, fields BLOB NOT NULL);
 CREATE TRIGGER IF NOT EXISTS replaced AFTER UPDATE ON point BEGIN DELETE FROM detail WHERE id = old.detail; END;
 """
@@ -107,7 +107,7 @@ class History:
         name = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rwc'}"
         self._connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0)
         try:
-            self._check_layout()
+            self._check_layout(read_only=read_only)
             if not read_only:
                 self._prepare()
         except StoreError:
@@ -119,10 +119,19 @@ class History:
                 raise StoreError(f"the history {path} cannot be read: {error}") from error
             raise
 
-    def _check_layout(self) -> None:
+    def _check_layout(self, *, read_only: bool) -> None:
         (layout,) = self._connection.execute("PRAGMA user_version").fetchone()
         (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if tables and layout != LAYOUT:
+        if tables and layout == LAYOUT - 1 and not read_only:
+            # The new column is empty in the old rows: it costs a moment, whatever the size.
+            self._connection.execute("ALTER TABLE point ADD COLUMN time_error_u_s REAL")
+            self._connection.execute(f"PRAGMA user_version={LAYOUT}")
+        elif tables and layout == LAYOUT - 1:
+            raise StoreError(
+                f"the history {self.path} has layout {layout}, and this version reads layout {LAYOUT}: start the probe with this "
+                "version, which brings the file up to date at its first record"
+            )
+        elif tables and layout != LAYOUT:
             raise StoreError(
                 f"the history {self.path} has layout {layout}, and this version reads and writes layout {LAYOUT}: "
                 "move the file away (a new one is begun), or use the version that made it"
@@ -251,6 +260,16 @@ class History:
             "(SELECT 1 FROM point WHERE series = id AND at_ns >= ? AND at_ns < ?))"
         )
         return bool(self._connection.execute(sql, (start_ns, end_ns)).fetchone()[0])
+
+    def span(self, target: str, measurement: str = "time_error") -> tuple[int, int] | None:
+        """The instants of the oldest and the newest record of a target (Unix ns); None where it has none."""
+        ends = [
+            end
+            for series in self.series_of(Selection(measurement, target))
+            for end in self._ask("SELECT min(at_ns), max(at_ns) FROM point WHERE series = ?", (series,))
+            if end[0] is not None
+        ]
+        return (min(first for first, _ in ends), max(last for _, last in ends)) if ends else None
 
     def targets(self, measurement: str = "time_error") -> list[str]:
         """The targets that have records, sorted."""
