@@ -5,7 +5,7 @@ all that is received of a protocol; otherwise `HardwareUnavailableError` says wh
 to the system clock only by readings of both clocks that are fresh and exact enough; otherwise it has no system time at all.
 
 Sources: linux/ethtool.h (ETHTOOL_GET_TS_INFO), linux/net_tstamp.h (SIOCGHWTSTAMP, SIOCSHWTSTAMP), linux/ptp_clock.h
-(PTP_SYS_OFFSET_EXTENDED).
+(PTP_SYS_OFFSET_PRECISE, PTP_SYS_OFFSET_EXTENDED).
 """
 
 from __future__ import annotations
@@ -55,6 +55,11 @@ CLOCK_TIME = struct.Struct("=qII")
 SYS_OFFSET_HEADER = struct.Struct("=I3I")
 SYS_OFFSET_OCTETS = SYS_OFFSET_HEADER.size + MAX_SAMPLES * 3 * CLOCK_TIME.size
 PTP_SYS_OFFSET_EXTENDED = 3 << 30 | SYS_OFFSET_OCTETS << 16 | ord("=") << 8 | 9
+# _IOWR('=', 8, struct ptp_sys_offset_precise): device, CLOCK_REALTIME and CLOCK_MONOTONIC_RAW, and four reserved words
+SYS_OFFSET_PRECISE_OCTETS = 3 * CLOCK_TIME.size + 16
+PTP_SYS_OFFSET_PRECISE = 3 << 30 | SYS_OFFSET_PRECISE_OCTETS << 16 | ord("=") << 8 | 8
+# What a kernel or a driver says that has no such request.
+NOT_OFFERED = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL}
 
 SAMPLES = 7
 # A cross-stamp is used for this long before a new one is made.
@@ -200,6 +205,7 @@ class HardwareClock:
         self._translation = Translation()
         self._read_at_ns: int | None = None
         self.inexact = 0
+        self.precise = True  # until the driver says that it is not
 
     @classmethod
     def open(
@@ -237,15 +243,34 @@ class HardwareClock:
         if epoch != self._epoch:
             self._epoch = epoch
             self._translation.restart()
+        stamp = self._precise_stamp() or self._extended_stamp()
+        self._read_at_ns = time.monotonic_ns() if now_ns is None else now_ns
+        exact = self._translation.add(stamp)
+        self.inexact += not exact
+        return exact
+
+    def _precise_stamp(self) -> CrossStamp | None:
+        """Both clocks as the hardware itself latched them at one instant; None where it cannot. Raises OSError."""
+        if not self.precise:
+            return None
+        data = bytearray(SYS_OFFSET_PRECISE_OCTETS)
+        try:
+            self._kernel.clock_ioctl(self._descriptor, PTP_SYS_OFFSET_PRECISE, data)
+        except OSError as error:
+            if error.errno not in NOT_OFFERED:
+                raise
+            self.precise = False
+            return None
+        hardware_ns, system_ns, *_ = _times_ns(data[: 3 * CLOCK_TIME.size])
+        return CrossStamp(hardware_ns, system_ns, 0)
+
+    def _extended_stamp(self) -> CrossStamp:
+        """The best of several readings of one clock between two of the other. Raises OSError."""
         data = bytearray(SYS_OFFSET_OCTETS)
         SYS_OFFSET_HEADER.pack_into(data, 0, SAMPLES, 0, 0, 0)
         self._kernel.clock_ioctl(self._descriptor, PTP_SYS_OFFSET_EXTENDED, data)
-        times = [s * 1_000_000_000 + ns for s, ns, _ in CLOCK_TIME.iter_unpack(data[SYS_OFFSET_HEADER.size :])]
-        samples = [(times[3 * i], times[3 * i + 1], times[3 * i + 2]) for i in range(SAMPLES)]
-        self._read_at_ns = time.monotonic_ns() if now_ns is None else now_ns
-        exact = self._translation.add(best_cross_stamp(samples))
-        self.inexact += not exact
-        return exact
+        times = _times_ns(data[SYS_OFFSET_HEADER.size :])
+        return best_cross_stamp([(times[3 * i], times[3 * i + 1], times[3 * i + 2]) for i in range(SAMPLES)])
 
     def to_system_ns(self, hardware_ns: int, now_ns: int | None = None) -> int | None:
         """Unix ns of a hardware stamp taken a moment ago; None while the clocks cannot be compared exactly enough."""
@@ -263,6 +288,11 @@ class HardwareClock:
     def close(self) -> None:
         """Let the device go."""
         self._kernel.close_clock(self._descriptor)
+
+
+def _times_ns(data: bytearray) -> list[int]:
+    """An array of struct ptp_clock_time, ns."""
+    return [seconds * 1_000_000_000 + nanoseconds for seconds, nanoseconds, _ in CLOCK_TIME.iter_unpack(data)]
 
 
 def capabilities(kernel: Kernel, interface: str) -> tuple[int, int]:

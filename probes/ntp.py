@@ -7,13 +7,13 @@ protocol in timesync/exchange/ntp.py.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from probes.address import AddressError, split_host_port
-from probes.hardware import HardwareClock, HardwareUnavailableError
+from probes.hardware import NTP_PACKETS, HardwareClock
+from probes.hardware_clocks import HardwareClocks
 from probes.ntp_prober import FAMILIES, NTP_PORT, PROTOCOL, NtpProber, Shared
 from probes.options import Checks, is_count, is_flag, is_interface, is_ip_address, is_positive, one_of, problems_of
 from probes.sockets import SocketCounters
@@ -21,7 +21,7 @@ from probes.timeouts import TimeOuts
 from timesync.descriptors import allow_many
 from timesync.errors import ConfigError, Problem
 from timesync.keys import Key, read_keys
-from timesync.model import Event, Severity
+from timesync.model import Severity
 from timesync.plugin import EngineCounts
 
 if TYPE_CHECKING:
@@ -92,8 +92,7 @@ class NtpEngine:
         self._shared = Shared(loop, context, self.counters, self.refused, TimeOuts(loop))
         self._keys = keys_of(context.settings)
         self._with_key: dict[str, int] = {}
-        self._hardware: dict[str, HardwareClock] = {}
-        self._without_hardware: dict[str, str] = {}  # interface: why, as it was told
+        self._hardware = HardwareClocks(context.emit, context.clock_epoch)
         allow_many()
 
     def reconfigure(self, settings: ProbeSettings) -> Collection[str]:
@@ -105,12 +104,7 @@ class NtpEngine:
         self._shared.context = replace(self._shared.context, settings=settings)
         self._keys = keys
         changed = [name for name, number in self._with_key.items() if keys.get(number) != old.get(number)]
-        return [*changed, *self._gained_hardware(settings)]
-
-    def _gained_hardware(self, settings: ProbeSettings) -> list[str]:
-        lacked, self._without_hardware = self._without_hardware, {}
-        targets = [target for target in settings.targets if target.options.get("interface") in lacked]
-        return [target.name for target in targets if self._clock_of(target) is not None]
+        return [*changed, *self._hardware.gained(targets_of(settings), self._clock_of)]
 
     async def open_target(self, target: TargetSettings) -> NtpProber:
         """Begin to measure a target."""
@@ -137,26 +131,12 @@ class NtpEngine:
         return NtpProber(self._shared, target, key, clock.to_system_ns if clock is not None else None)
 
     def _clock_of(self, target: TargetSettings) -> HardwareClock | None:
-        """The hardware clock of the target's interface; where it cannot be used that is told, and the kernel's stamps are taken.
-
-        It is tried anew each time: a driver, a device's permissions or a running ptp4l may have come since.
-        """
+        """The hardware clock of the interface that the target names; without one the kernel's stamps are taken."""
         interface = target.options.get("interface")
         if interface is None:
             return None
-        if interface not in self._hardware:
-            configure = target.options.get("configure_interface", False)
-            context = self._shared.context
-            try:
-                self._hardware[interface] = HardwareClock.open(interface, context.clock_epoch, configure=configure)
-            except HardwareUnavailableError as error:
-                if self._without_hardware.get(interface) != str(error):
-                    text = f"{interface}: no hardware time stamps, the kernel's are used: {error}; tried again at the next reload"
-                    context.emit(Event("no_hardware_stamps", time.time_ns(), Severity.WARNING, text))
-                self._without_hardware[interface] = str(error)
-                return None
-            self._without_hardware.pop(interface, None)
-        return self._hardware[interface]
+        configure = target.options.get("configure_interface", False)
+        return self._hardware.of(interface, NTP_PACKETS, configure=configure, severity=Severity.WARNING)
 
     def counts(self) -> EngineCounts:
         """Packets not believed, and what became of timestamps."""
@@ -165,9 +145,12 @@ class NtpEngine:
     async def close(self) -> None:
         """Let the hardware clocks and the timer go."""
         self._shared.time_outs.close()
-        for clock in self._hardware.values():
-            clock.close()
-        self._hardware.clear()
+        self._hardware.close()
+
+
+def targets_of(settings: ProbeSettings) -> Sequence[TargetSettings]:
+    """Those of this kind."""
+    return [target for target in settings.targets if target.kind == KIND.name]
 
 
 def keys_of(settings: ProbeSettings) -> Mapping[int, Key]:

@@ -7,21 +7,21 @@ master and never touches a clock. The measuring is in probes/ptp_prober.py, the 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from probes.hardware import PTP_FRAMES, PTP_PACKETS, HardwareClock, HardwareUnavailableError
+from probes.hardware import PTP_FRAMES, PTP_PACKETS, HardwareClock
+from probes.hardware_clocks import HardwareClocks
 from probes.options import Checks, is_domain, is_flag, is_interface, is_port, one_of, problems_of
-from probes.ptp_prober import PROTOCOL, PtpProber, Shared
+from probes.ptp_prober import PROTOCOL, PtpProber, Shared, place_of
 from probes.ptp_segment import TRANSPORTS, Place, PtpSegment
 from probes.sockets import SocketCounters
 from timesync.config.wording import shown
 from timesync.errors import Problem
 from timesync.exchange.ptp_facts import DECLARATIONS
-from timesync.leapseconds import SYSTEM_FILES, load_leap_table
-from timesync.model import Event, Severity
+from timesync.leapseconds import configured_leap_table
+from timesync.model import Severity
 from timesync.plugin import EngineCounts
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from timesync.plugin import EngineContext
     from timesync.reasons import Reason
     from timesync.settings import ProbeSettings, TargetSettings
-    from timesync.timescale import LeapTable
 
 __all__ = ["KIND", "PtpEngine", "PtpKind"]
 
@@ -98,15 +97,19 @@ class PtpEngine:
     def __init__(self, context: EngineContext) -> None:
         self.counters = SocketCounters()
         self.refused: Counter[Reason] = Counter()
-        self._hardware: dict[tuple[str, str], HardwareClock | None] = {}
-        leaps = leap_table(context.settings)
+        self._hardware = HardwareClocks(context.emit, context.clock_epoch)
+        leaps = configured_leap_table(context.settings.leap_seconds_file).table
         self._shared = Shared(asyncio.get_running_loop(), context, leaps, self.refused, self._open_segment)
 
     def reconfigure(self, settings: ProbeSettings) -> Collection[str]:
-        """Take the leap-second table of the new settings; nothing needs to be opened again."""
-        self._shared.leaps = leap_table(settings)
+        """Take the leap-second table of the new settings, and try again for hardware time stamps where there were none.
+
+        Targets whose interface has hardware time stamps now must be opened again.
+        """
+        self._shared.leaps = configured_leap_table(settings.leap_seconds_file).table
         self._shared.context = replace(self._shared.context, settings=settings)
-        return ()
+        targets = [target for target in settings.targets if target.kind == KIND.name]
+        return self._hardware.gained(targets, lambda target: self._clock_of(place_of(target), target.options))
 
     async def open_target(self, target: TargetSettings) -> PtpProber:
         """Begin to listen for a target's masters."""
@@ -114,25 +117,16 @@ class PtpEngine:
         await prober.begin()
         return prober
 
-    def _open_segment(self, place: Place, configure: bool) -> PtpSegment:  # noqa: FBT001 - called by Shared alone
-        clock = self._clock_of(place, configure=configure)
+    def _open_segment(self, place: Place, options: Mapping[str, Any]) -> PtpSegment:
+        clock = self._clock_of(place, options)
         return PtpSegment(self._shared.loop, place, self.counters, clock.to_system_ns if clock is not None else None)
 
-    def _clock_of(self, place: Place, *, configure: bool) -> HardwareClock | None:
-        """The interface's hardware clock; where it cannot be used that is told, and the kernel's stamps are taken."""
+    def _clock_of(self, place: Place, options: Mapping[str, Any]) -> HardwareClock | None:
+        """The interface's hardware clock; without one the kernel's stamps are taken: a warning only where one was wished for."""
         packets = PTP_FRAMES if place.transport == "l2" else PTP_PACKETS
-        key = (place.interface, packets.name)
-        if key not in self._hardware:
-            context = self._shared.context
-            try:
-                self._hardware[key] = HardwareClock.open(
-                    place.interface, context.clock_epoch, configure=configure, packets=packets
-                )
-            except HardwareUnavailableError as error:
-                self._hardware[key] = None
-                text = f"{place.interface}: no hardware time stamps, the kernel's are used: {error}"
-                context.emit(Event("no_hardware_stamps", time.time_ns(), Severity.INFO, text))
-        return self._hardware[key]
+        configure = options.get("configure_interface", False)
+        severity = Severity.WARNING if configure else Severity.INFO
+        return self._hardware.of(place.interface, packets, configure=configure, severity=severity)
 
     def counts(self) -> EngineCounts:
         """Messages not used, and what became of timestamps."""
@@ -140,13 +134,4 @@ class PtpEngine:
 
     async def close(self) -> None:
         """Let the hardware clocks go."""
-        for clock in self._hardware.values():
-            if clock is not None:
-                clock.close()
-        self._hardware.clear()
-
-
-def leap_table(settings: ProbeSettings) -> LeapTable:
-    """The leap-second table that the settings name, the system's, or the one that comes with timesync."""
-    files = () if settings.leap_seconds_file is None else (settings.leap_seconds_file,)
-    return load_leap_table((*files, *SYSTEM_FILES)).table
+        self._hardware.close()

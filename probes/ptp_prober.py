@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from probes.names import HostName, NotResolved
-from probes.ptp_segment import TRANSPORTS, Place, PtpSegment
+from probes.ptp_segment import EVENT_PORT, GENERAL_PORT, TRANSPORTS, Place, PtpSegment
 from probes.sockets import icmp_reason, send_reason
 from timesync.exchange.ptp import (
     Appeared,
@@ -37,7 +37,7 @@ from timesync.wire.ptp.header import Flag
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from timesync.exchange.ntp import Stamp
     from timesync.model import PtpFacts
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from timesync.timescale import LeapTable
     from timesync.wire.ptp.message import Announce
 
-__all__ = ["PROTOCOL", "PtpProber", "Shared"]
+__all__ = ["PROTOCOL", "PtpProber", "Shared", "place_of"]
 
 PROTOCOL = "ptp"
 TICK_S = 1.0
@@ -69,7 +69,7 @@ class Shared:
         context: EngineContext,
         leaps: LeapTable,
         refused: Counter[Reason],
-        open_segment: Callable[[Place, bool], PtpSegment],
+        open_segment: Callable[[Place, Mapping[str, Any]], PtpSegment],
     ) -> None:
         self.loop = loop
         self.context = context
@@ -78,11 +78,11 @@ class Shared:
         self._open = open_segment
         self._segments: dict[Place, PtpSegment] = {}
 
-    def segment(self, place: Place, *, configure: bool) -> PtpSegment:
-        """The segment at a place, opened if it is not. Raises OSError."""
+    def segment(self, place: Place, options: Mapping[str, Any]) -> PtpSegment:
+        """The segment at a place, opened if it is not, as a target's options wish. Raises OSError."""
         segment = self._segments.get(place)
         if segment is None or not segment.alive:
-            segment = self._segments[place] = self._open(place, configure)
+            segment = self._segments[place] = self._open(place, options)
         return segment
 
     def leave(self, segment: PtpSegment) -> None:
@@ -93,16 +93,21 @@ class Shared:
                 del self._segments[segment.place]
 
 
+def place_of(target: TargetSettings) -> Place:
+    """Where a target's masters are listened for."""
+    options: Mapping[str, Any] = target.options
+    ports = options.get("event_port", EVENT_PORT), options.get("general_port", GENERAL_PORT)
+    return Place(target.address, options.get("transport", "udp4"), *ports)
+
+
 class PtpProber:
     """One target."""
 
     def __init__(self, shared: Shared, target: TargetSettings) -> None:
         options: dict[str, Any] = dict(target.options)
-        transport = options.get("transport", "udp4")
         self._shared = shared
         self._target = target
-        self._place = Place(target.address, transport, options.get("event_port", 319), options.get("general_port", 320))
-        self._configure = options.get("configure_interface", False)
+        self._place = place_of(target)
         self._declared = options.get("timescale", "announced")
         self._by_peer = options.get("delay", "e2e") == "p2p"
         self.domain: int = options.get("domain", 0)
@@ -110,7 +115,7 @@ class PtpProber:
         self.unicast: str | None = None
         self._name: HostName | None = None
         if "unicast" in options:
-            family = TRANSPORTS[transport].family
+            family = TRANSPORTS[self._place.transport].family
             self._name = HostName(shared.loop, options["unicast"], self._place.event_port, family)
         self._segment: PtpSegment | None = None
         self._listener: PtpListener | None = None
@@ -181,7 +186,7 @@ class PtpProber:
             self._leave()
         if self._segment is None:
             try:
-                self._segment = self._shared.segment(self._place, configure=self._configure)
+                self._segment = self._shared.segment(self._place, self._target.options)
             except OSError as error:
                 what = f"{self._place.interface}, {self._place.transport}: {error.strerror or error}"
                 if isinstance(error, PermissionError):

@@ -43,6 +43,8 @@ class FakeKernel:
     upgrades_to: int | None = None
     requests: list[int] = field(default_factory=list)
     closed: list[int] = field(default_factory=list)
+    precise: bool = False
+    precise_errno: int = errno.EOPNOTSUPP
     system_ns: int = BEGIN_NS
     phc_rate: float = 0.0
     gap_ns: int = 1_000
@@ -75,6 +77,13 @@ class FakeKernel:
 
     def clock_ioctl(self, descriptor: int, request: int, data: bytearray) -> None:
         assert descriptor == 77
+        if request == 0xC0403D08:  # _IOWR('=', 8, 64 octets): device, realtime, monotonic raw, four reserved words
+            assert len(data) == 64
+            if not self.precise:
+                raise OSError(self.precise_errno, os.strerror(self.precise_errno))
+            times = (self.phc_ns(self.system_ns), self.system_ns, 12_345)
+            data[:48] = b"".join(struct.pack("=qI4x", *divmod(at_ns, S)) for at_ns in times)
+            return
         # _IOWR('=', 9, 1216 octets): 16 of header, 25 samples of three times of 16 octets.
         assert request == 0xC4C03D09
         assert len(data) == 1216
@@ -247,6 +256,40 @@ def test_clocks_are_not_compared_for_every_stamp() -> None:
     for turn in range(1000):
         clock.to_system_ns(kernel.phc_ns(kernel.system_ns), turn * 1_000_000)
     assert 1 <= len(reads) <= 9
+
+
+@pytest.mark.parametrize("rate", [0.0, 50e-6])
+def test_a_driver_that_latches_both_clocks_at_once_is_asked_for_that(rate: float) -> None:
+    """The slow readings, whose every gap is too long to be of use, are not needed then."""
+    kernel = FakeKernel(precise=True, phc_rate=rate, gap_ns=50_000)
+    clock = opened(kernel)
+    for turn in range(20):
+        kernel.system_ns += 200_000_000
+        stamp_ns = kernel.system_ns
+        assert clock.to_system_ns(kernel.phc_ns(stamp_ns), turn * 200_000_000) == pytest.approx(stamp_ns, abs=2)
+    assert clock.precise
+    assert clock.inexact == 0
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL])
+def test_a_driver_that_cannot_is_asked_once_and_then_the_other_way(number: int) -> None:
+    kernel = FakeKernel(precise_errno=number)
+    clock = opened(kernel)
+    assert not clock.precise
+    kernel.precise = True  # it is not asked again
+    kernel.system_ns += S
+    assert clock.to_system_ns(kernel.phc_ns(kernel.system_ns), S) is not None
+    assert not clock.precise
+
+
+def test_a_card_that_is_away_is_not_taken_for_one_that_cannot() -> None:
+    kernel = FakeKernel(precise=True)
+    clock = opened(kernel)
+    kernel.precise, kernel.precise_errno = False, errno.ENODEV
+    assert clock.to_system_ns(kernel.phc_ns(kernel.system_ns), 5 * S) is None
+    kernel.precise = True
+    assert clock.to_system_ns(kernel.phc_ns(kernel.system_ns), 6 * S) is not None
+    assert clock.precise
 
 
 def test_stamp_far_from_the_last_reading_has_no_system_time() -> None:

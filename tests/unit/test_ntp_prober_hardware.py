@@ -164,12 +164,12 @@ def card(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
         def close(self) -> None:
             """Nothing to let go."""
 
-    def open_clock(interface: str, epoch: object, *, configure: bool) -> Card:
+    def open_clock(interface: str, epoch: object, **_how: object) -> Card:
         if not state["stamps"]:
             raise HardwareUnavailableError("not set up yet")
         return Card()
 
-    monkeypatch.setattr("probes.ntp.HardwareClock.open", open_clock)
+    monkeypatch.setattr("probes.hardware.HardwareClock.open", open_clock)
     return state
 
 
