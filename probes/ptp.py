@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from probes.hardware import PTP_FRAMES, PTP_PACKETS, HardwareClock
 from probes.hardware_clocks import HardwareClocks
 from probes.options import Checks, is_domain, is_flag, is_interface, is_port, one_of, problems_of
-from probes.ptp_prober import PROTOCOL, PtpProber, Shared, place_of
+from probes.ptp_prober import PROTOCOL, PtpProber, Shared, options_of, place_of
 from probes.ptp_segment import TRANSPORTS, Place, PtpSegment
 from probes.sockets import SocketCounters
 from timesync.config.wording import shown
 from timesync.errors import Problem
 from timesync.exchange.ptp_facts import DECLARATIONS
+from timesync.exchange.ptp_profiles import PROFILES
 from timesync.leapseconds import configured_leap_table
 from timesync.model import Severity
 from timesync.plugin import EngineCounts
@@ -34,9 +35,14 @@ if TYPE_CHECKING:
 __all__ = ["KIND", "PtpEngine", "PtpKind"]
 
 OPTIONS = {
+    "profile": '"default", "gptp" (IEEE 802.1AS), "g8275.1" or "g8275.2": sets the options below where they are not given',
     "transport": '"udp4" (default), "udp6", or "l2" (Ethernet; needs CAP_NET_RAW)',
     "domain": "PTP domain, 0 to 255 (default 0)",
+    "major_sdo_id": "majorSdoId of the domain: 0 (default), or 1 for IEEE 802.1AS",
     "delay": '"e2e" (default), or "p2p" where the next port answers Pdelay_Req',
+    "hybrid": "true: ask each master by unicast, and hear the rest by multicast (default false)",
+    "destination": 'for l2: Delay_Req to the "forwardable" (default) or the "nonforwardable" multicast address',
+    "answer_peers": "true: answer a neighbour's Pdelay_Req, without which a gPTP port is silent (default false)",
     "unicast": "address of a master to negotiate unicast with; without it multicast is heard",
     "timescale": '"announced" (default), or what an arbitrary time scale is: "utc" or "tai"',
     "configure_interface": "true: switch the interface's time stamping on if nobody has (needs CAP_NET_ADMIN; default false)",
@@ -51,6 +57,11 @@ def is_host(value: object) -> bool:
 
 
 CHECKS: Checks = {
+    "profile": (one_of(*PROFILES), 'Write "default", "gptp", "g8275.1" or "g8275.2"'),
+    "major_sdo_id": (one_of(0, 1), "Write 0, or 1 for IEEE 802.1AS"),
+    "hybrid": (is_flag, "Write true or false"),
+    "destination": (one_of("forwardable", "nonforwardable"), 'Write "forwardable" or "nonforwardable"'),
+    "answer_peers": (is_flag, "Write true or false"),
     "transport": (one_of(*TRANSPORTS), 'Write "udp4", "udp6" or "l2"'),
     "domain": (is_domain, "Write a whole number from 0 to 255"),
     "delay": (one_of("e2e", "p2p"), 'Write "e2e" or "p2p"'),
@@ -75,18 +86,43 @@ class PtpKind:
         if not is_interface(target.address):
             what = f"{shown(target.address)} is not the name of a network interface"
             problems.append(Problem(f"{where}: address", what, 'Write the interface to listen on, such as "eth0"'))
-        problems += problems_of(target.options, CHECKS, where)
-        if "unicast" in target.options:
-            for name, value in (("transport", "l2"), ("delay", "p2p")):
-                if target.options.get(name) == value:
-                    what = f'it cannot go together with {name} = "{value}"'
-                    problems.append(Problem(f"{where}: unicast", what, "Take one of them out"))
-        return problems
+        wrong = problems_of(target.options, CHECKS, where)
+        return [*problems, *wrong] if wrong else [*problems, *_misfits(target, where)]
 
     def open(self, context: EngineContext) -> PtpEngine:
         """The engine of this process."""
         return PtpEngine(context)
 
+
+def _misfits(target: TargetSettings, where: str) -> Sequence[Problem]:
+    """What does not go together, of what the target sets and of what its profile does."""
+    options = {"transport": "udp4", "delay": "e2e", **options_of(target)}
+    profile = options.get("profile", "default")
+    problems = []
+    for name, (own, excluded) in EXCLUDED.items():
+        if name in options and own in {None, options[name]}:
+            for other, value in excluded:
+                if options.get(other) == value or (value is None and other in options):
+                    shown_value = "" if value is None else f" = {shown(value)}"
+                    given = "" if other in target.options else ", which is what the profile or the default says"
+                    what = f"it cannot go together with {other}{shown_value}{given}"
+                    problems.append(Problem(f"{where}: {name}", what, "Take one of them out"))
+    if profile == "g8275.2" and "unicast" not in options:
+        what = "its masters send by unicast only, and none is named"
+        problems.append(Problem(f"{where}: profile", what, 'Add unicast = "ADDRESS" of the master'))
+    if options.get("destination") == "nonforwardable" and options["transport"] != "l2":
+        problems.append(
+            Problem(f"{where}: destination", "only Ethernet has one", 'Add transport = "l2", or take it out')
+        )
+    return problems
+
+
+# For a value of an option (None: any), what it cannot go together with.
+EXCLUDED: Mapping[str, tuple[object, Sequence[tuple[str, object]]]] = {
+    "unicast": (None, (("transport", "l2"), ("delay", "p2p"), ("hybrid", True))),
+    "hybrid": (True, (("delay", "p2p"),)),
+    "major_sdo_id": (1, (("transport", "udp4"), ("transport", "udp6"), ("delay", "e2e"))),
+}
 
 KIND = PtpKind()
 

@@ -222,7 +222,7 @@ class NetworkLink:
         self._segment.unsubscribe(self)
         self._segment.close()
 
-    def heard(self, data: bytes, stamp: Stamp) -> None:  # noqa: ARG002 - as `Subscriber`; when it came does not matter
+    def heard(self, data: bytes, _stamp: Stamp, _sender: str) -> None:
         """A message of the domain came."""
         self._received(data)
 

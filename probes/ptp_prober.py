@@ -13,27 +13,25 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from probes.names import HostName, NotResolved
+from probes.ptp_answers import PeerAnswers
 from probes.ptp_segment import EVENT_PORT, GENERAL_PORT, TRANSPORTS, Place, PtpSegment
+from probes.ptp_telling import Telling
 from probes.sockets import icmp_reason, send_reason
 from timesync.exchange.ptp import (
-    Appeared,
-    BestChanged,
-    Changed,
     MasterKey,
-    PtpEvent,
     PtpListener,
     PtpMeasured,
     PtpMissed,
     PtpPeerMeasured,
     PtpRefused,
-    Vanished,
 )
 from timesync.exchange.ptp_facts import Reading, facts_of, reading_of
+from timesync.exchange.ptp_profiles import PROFILES
 from timesync.exchange.ptp_unicast import UnicastNegotiation
-from timesync.model import ClockOffset, Event, Exchange, Missed, Outcome, Severity, Timestamping
+from timesync.model import ClockOffset, Exchange, Missed, Outcome, Severity, Timestamping
 from timesync.reasons import Reason
 from timesync.uncertainty import PROBE_PRECISION_S, worse_timestamping
-from timesync.wire.ptp.header import Flag
+from timesync.wire.ptp.header import Flag, MessageType, decode_port
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -44,20 +42,19 @@ if TYPE_CHECKING:
     from timesync.plugin import EngineContext
     from timesync.settings import TargetSettings
     from timesync.timescale import LeapTable
-    from timesync.wire.ptp.message import Announce
+    from timesync.wire.ptp.header import PortIdentity
 
-__all__ = ["PROTOCOL", "PtpProber", "Shared", "place_of"]
+__all__ = ["PROTOCOL", "PtpProber", "Shared", "options_of", "place_of"]
 
 PROTOCOL = "ptp"
+# Where the sourcePortIdentity stands in a PTP header (clause 13.3.1).
+PORT_AT = 20
 TICK_S = 1.0
 # How long a complete poll waits for the hardware stamp of its question.
 HARDWARE_STAMP_WAIT_S = 0.005
 RESOLVER_PATIENCE_S = 5.0
 # Masters of one target that get a name of their own: more are forged, or a mistake.
 CHILDREN_LIMIT = 256
-# What is a change for the worse, or of the clock itself, and not only of the route to it.
-GRAVE = {"grandmaster", "clock_class", "clock_accuracy", "flags", "current_utc_offset_s"}
-IDENTITIES = {"grandmaster"}
 
 
 class Shared:
@@ -93,9 +90,15 @@ class Shared:
                 del self._segments[segment.place]
 
 
+def options_of(target: TargetSettings) -> Mapping[str, Any]:
+    """A target's options: what its profile sets, and on top what it sets itself."""
+    options: Mapping[str, Any] = target.options
+    return {**PROFILES[options.get("profile", "default")].options, **options}
+
+
 def place_of(target: TargetSettings) -> Place:
     """Where a target's masters are listened for."""
-    options: Mapping[str, Any] = target.options
+    options = options_of(target)
     ports = options.get("event_port", EVENT_PORT), options.get("general_port", GENERAL_PORT)
     return Place(target.address, options.get("transport", "udp4"), *ports)
 
@@ -104,14 +107,21 @@ class PtpProber:
     """One target."""
 
     def __init__(self, shared: Shared, target: TargetSettings) -> None:
-        options: dict[str, Any] = dict(target.options)
+        options = options_of(target)
+        profile = PROFILES[options.get("profile", "default")]
         self._shared = shared
         self._target = target
         self._place = place_of(target)
         self._declared = options.get("timescale", "announced")
         self._by_peer = options.get("delay", "e2e") == "p2p"
+        self._hybrid = options.get("hybrid", False)
+        self._not_forwarded = options.get("destination", "forwardable") == "nonforwardable"
+        self._answers_peers = options.get("answer_peers", False)
+        self._rank = profile.rank
+        self._telling = Telling(target.name, profile, shared.context.emit)
         self.domain: int = options.get("domain", 0)
-        self.major_sdo_id = 0
+        self.major_sdo_id: int = options.get("major_sdo_id", 0)
+        self._sdo = self.major_sdo_id << 8
         self.unicast: str | None = None
         self._name: HostName | None = None
         if "unicast" in options:
@@ -123,11 +133,13 @@ class PtpProber:
         self._timer: asyncio.TimerHandle | None = None
         self._epoch = shared.context.clock_epoch()
         self._done: asyncio.Future[None] | None = None
-        self._sent: int | None = None
+        self._answers: PeerAnswers | None = None
+        # The questions of the poll under way, by the number of their message: to whom (None: to all).
+        self._sent: dict[int, PortIdentity | None] = {}
+        self._hosts: dict[PortIdentity, str] = {}
         self._sent_kind = Timestamping.USER
         self._trouble: tuple[int, str] | None = None
         self._children: set[str] = set()
-        self._disagreed: dict[MasterKey, int] = {}
 
     async def begin(self) -> None:
         """Begin to listen, so that the masters are known when the first poll comes; a trouble is told by the polls."""
@@ -192,7 +204,9 @@ class PtpProber:
                 if isinstance(error, PermissionError):
                     what += "; it needs the capability CAP_NET_BIND_SERVICE, and for l2 CAP_NET_RAW"
                 return Reason.SEND_FAILED, what
-            self._listener = PtpListener(self._segment.subscribe(self))
+            self._listener = PtpListener(self._segment.subscribe(self), self._rank)
+            if self._answers_peers:
+                self._answers = PeerAnswers(self._segment, self, self._listener.identity)
             if self.unicast is not None:
                 self._negotiation = UnicastNegotiation(self._listener.identity, self.domain)
             self._tick()
@@ -201,7 +215,7 @@ class PtpProber:
     def _leave(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        segment, self._segment, self._listener = self._segment, None, None
+        segment, self._segment, self._listener, self._answers = self._segment, None, None, None
         if segment is None:
             return
         if self._negotiation is not None:
@@ -218,7 +232,10 @@ class PtpProber:
         if self._negotiation is not None:
             self._say(segment, self._negotiation.due(now_s))
         for event in listener.tick(now_s):
-            self._tell(event)
+            self._telling.tell(event)
+        if self._hybrid:
+            known = {key.port for key in listener.masters}
+            self._hosts = {port: host for port, host in self._hosts.items() if port in known}
         self._timer = self._shared.loop.call_later(TICK_S, self._tick)
 
     def _say(self, segment: PtpSegment, messages: Sequence[bytes]) -> None:
@@ -230,7 +247,7 @@ class PtpProber:
 
     # Hearing, as `Subscriber`
 
-    def heard(self, data: bytes, stamp: Stamp) -> None:
+    def heard(self, data: bytes, stamp: Stamp, sender: str) -> None:
         """See `Subscriber`."""
         listener = self._listener
         if listener is None:
@@ -239,17 +256,35 @@ class PtpProber:
         if self._negotiation is not None and self._segment is not None:
             self._say(self._segment, self._negotiation.received(data, now_s))
         for event in listener.received(data, stamp, now_s):
-            self._tell(event)
+            if isinstance(event, PtpRefused):
+                self._shared.refused[event.reason] += 1
+            else:
+                self._telling.tell(event)
+        if self._hybrid and data[0] & 0x0F == MessageType.SYNC:
+            self._hosts[decode_port(data, PORT_AT)] = sender
+        self._answer(lambda answers: answers.heard(data, stamp))
         self._look()
 
     def transmitted(self, number: int, stamp: Stamp) -> None:
         """See `Subscriber`."""
-        if number == self._sent and self._listener is not None:
+        listener = self._listener
+        if listener is None:
+            return
+        if number in self._sent:
             self._sent_kind = stamp.kind
             if self._by_peer:
-                self._listener.peer.asked(stamp)
+                listener.peer.asked(stamp)
             else:
-                self._listener.asked(self.domain, stamp)
+                listener.asked(self.domain, stamp, self._sdo, self._sent[number])
+        self._answer(lambda answers: answers.transmitted(number, stamp))
+
+    def _answer(self, do: Callable[[PeerAnswers], None]) -> None:
+        """Whatever a neighbour's question needs; that an answer could not be sent is the neighbour's loss."""
+        if self._answers is not None:
+            try:
+                do(self._answers)
+            except OSError as error:
+                self.failed(error.errno or 0, error.strerror or str(error))
 
     def failed(self, number: int, text: str) -> None:
         """See `Subscriber`."""
@@ -260,22 +295,37 @@ class PtpProber:
     # One poll
 
     def _ask(self, segment: PtpSegment, listener: PtpListener) -> None:
-        self._sent, self._sent_kind = None, Timestamping.USER
+        self._sent, self._sent_kind = {}, Timestamping.USER
         if self._by_peer:
-            data = listener.peer.ask(self.domain)
+            self._send(segment, listener.peer.ask(self.domain, self._sdo), to_peer=True)
+        elif self._hybrid:
+            for port, question in listener.ask_each(self.domain, self._sdo).items():
+                if port in self._hosts:
+                    self._send(segment, question, of=port, to=self._hosts[port])
         else:
-            data = listener.ask(self.domain, flags=Flag.UNICAST if self.unicast is not None else 0)
-        number, stamp = segment.send_event(data, self, to_peer=self._by_peer)
-        self._sent = number
+            flags = Flag.UNICAST if self.unicast is not None else 0
+            self._send(segment, listener.ask(self.domain, self._sdo, flags), to_peer=self._not_forwarded)
+
+    def _send(
+        self,
+        segment: PtpSegment,
+        question: bytes,
+        *,
+        of: PortIdentity | None = None,
+        to: str | None = None,
+        to_peer: bool = False,
+    ) -> None:
+        number, stamp = segment.send_event(question, self, to_peer=to_peer, to=to)
+        self._sent[number] = of
         self.transmitted(number, stamp)
         segment.drain_transmit_stamps()
 
     def _look(self) -> None:
         """Whether the poll is complete."""
         listener = self._listener
-        if self._done is not None and listener is not None and listener.best(self.domain) is not None:
+        if self._done is not None and listener is not None and listener.best(self.domain, self._sdo) is not None:
             look = listener.answered_peer if self._by_peer else listener.answered
-            if look(self.domain):
+            if look(self.domain, self._sdo):
                 self._finish()
 
     def _finish(self) -> None:
@@ -285,9 +335,10 @@ class PtpProber:
     def _account(self, listener: PtpListener, began_ns: int) -> Sequence[Outcome]:
         now_s = self._shared.loop.time()
         results: Sequence[PtpMeasured | PtpPeerMeasured | PtpMissed]
-        results = listener.account_peer(self.domain, now_s) if self._by_peer else listener.account(self.domain, now_s)
+        account = listener.account_peer if self._by_peer else listener.account
+        results = account(self.domain, now_s, self._sdo)
         stepped = self._shared.context.clock_epoch() != self._epoch
-        best = listener.best(self.domain)
+        best = listener.best(self.domain, self._sdo)
         own: list[Outcome] = []
         others: list[Outcome] = []
         for result in results:
@@ -329,7 +380,7 @@ class PtpProber:
         self._children.add(name)
         if len(self._children) == CHILDREN_LIMIT:
             text = f"{CHILDREN_LIMIT} masters have been heard: further ones are not measured"
-            self._emit("too_many_masters", text, Severity.WARNING)
+            self._telling.emit("too_many_masters", text, Severity.WARNING)
         return name
 
     def _outcome(
@@ -337,9 +388,16 @@ class PtpProber:
     ) -> Outcome:
         state = listener.masters[result.key]
         reading = reading_of(state.announce, state.announce_flags, self._declared, self._shared.leaps, at_ns)
-        self._compare(result.key, state.announce, reading, at_ns)
-        two_step = None if isinstance(result, PtpMissed) else result.two_step
-        facts = facts_of(result.key, state.announce, state.announce_flags, reading.timescale, two_step=two_step)
+        self._telling.compare(result.key, state.announce, reading, self._shared.leaps, at_ns)
+        facts = facts_of(
+            result.key,
+            state.announce,
+            state.announce_flags,
+            reading.timescale,
+            two_step=None if isinstance(result, PtpMissed) else result.two_step,
+            information=state.information,
+            neighbor_rate_offset=result.link.rate_offset if isinstance(result, PtpPeerMeasured) else None,
+        )
         if isinstance(result, PtpMissed):
             return self._missed(name, result.reason, result.detail, at_ns, facts)
         if isinstance(result, PtpMeasured):
@@ -357,7 +415,7 @@ class PtpProber:
             result.t4.at_ns,
             result.t1.kind,
             result.t4.kind,
-            "e2e" if self.unicast is None else "unicast",
+            "hybrid" if self._hybrid else "e2e" if self.unicast is None else "unicast",
             facts,
             self._epoch,
             no_claim=reading.no_claim,
@@ -389,45 +447,6 @@ class PtpProber:
     def _where(self) -> str:
         """What was asked: the interface, or the unicast master."""
         return self._target.address if self.unicast is None else f"{self.unicast} by {self._target.address}"
-
-    # Telling
-
-    def _compare(self, key: MasterKey, announce: Announce | None, reading: Reading, at_ns: int) -> None:
-        """The announced offset of TAI from UTC against the leap-second table, told when it begins and ceases to differ."""
-        leaps = self._shared.leaps
-        if announce is None or reading.timescale != "ptp" or leaps.is_expired(at_ns):
-            return
-        wanted, announced = leaps.tai_minus_utc_s(at_ns), announce.current_utc_offset_s
-        if announced == wanted:
-            if self._disagreed.pop(key, None) is not None:
-                self._emit("utc_offset_right", f"{key.port} announces TAI - UTC = {announced} s, as it should be")
-        elif self._disagreed.get(key) != announced:
-            self._disagreed[key] = announced
-            text = f"{key.port} announces TAI - UTC = {announced} s; the leap-second table says {wanted} s"
-            self._emit("utc_offset_wrong", text, Severity.ERROR)
-
-    def _tell(self, event: PtpEvent) -> None:
-        """An event of the listener as one of the probe's."""
-        if isinstance(event, PtpRefused):
-            self._shared.refused[event.reason] += 1
-        elif isinstance(event, Appeared):
-            self._emit("master_appeared", f"{event.key.port} is heard")
-        elif isinstance(event, Vanished):
-            self._disagreed.pop(event.key, None)
-            text = f"{event.key.port} has been silent for {event.silent_s:.1f} s"
-            self._emit("master_vanished", text, Severity.WARNING)
-        elif isinstance(event, BestChanged):
-            old, new = (str(key.port) if key is not None else "none" for key in (event.old, event.new))
-            severity = Severity.INFO if event.old is None else Severity.WARNING
-            self._emit("best_master_changed", f"the best master is {new}, before {old}", severity)
-        elif isinstance(event, Changed):
-            severity = Severity.WARNING if event.what in GRAVE else Severity.INFO
-            old, new = (f"{value:016x}" if event.what in IDENTITIES else str(value) for value in (event.old, event.new))
-            self._emit("master_changed", f"{event.key.port}: {event.what} was {old}, is {new}", severity)
-
-    def _emit(self, kind: str, text: str, severity: Severity = Severity.INFO) -> None:
-        event = Event(kind, time.time_ns(), severity, f"{self._target.name}: {text}", self._target.name)
-        self._shared.context.emit(event)
 
     def _missed(
         self,

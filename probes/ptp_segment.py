@@ -61,8 +61,8 @@ class Subscriber(Protocol):
     major_sdo_id: int
     unicast: str | None
 
-    def heard(self, data: bytes, stamp: Stamp) -> None:
-        """A message of the domain came."""
+    def heard(self, data: bytes, stamp: Stamp, sender: str) -> None:
+        """A message of the domain came, from that address."""
         ...
 
     def transmitted(self, number: int, stamp: Stamp) -> None:
@@ -202,13 +202,17 @@ class PtpSegment:
         if self._last is subscriber:
             self._last = None
 
-    def send_event(self, data: bytes, subscriber: Subscriber, *, to_peer: bool = False) -> tuple[int, Stamp]:
-        """Send a message whose departure is stamped; its number, and the user-space stamp. Raises OSError."""
+    def send_event(
+        self, data: bytes, subscriber: Subscriber, *, to_peer: bool = False, to: str | None = None
+    ) -> tuple[int, Stamp]:
+        """Send a message whose departure is stamped; its number, and the user-space stamp. Raises OSError.
+
+        It goes to the address `to`, or to the subscriber's master if that is one alone, or to the group of all, or of neighbours.
+        """
         group = self._transport.peer if to_peer else self._transport.primary
         self._last = subscriber
-        number, stamp = self._event.send(
-            data + self._trailer, self._address(subscriber.unicast or group, self.place.event_port)
-        )
+        host = to or subscriber.unicast or group
+        number, stamp = self._event.send(data + self._trailer, self._address(host, self.place.event_port))
         self._senders[number] = subscriber
         if len(self._senders) > 64:
             del self._senders[next(iter(self._senders))]
@@ -218,10 +222,10 @@ class PtpSegment:
         """Hand on the stamps that are there already."""
         self._event.drain_transmit_stamps()
 
-    def send_general(self, data: bytes, subscriber: Subscriber) -> None:
+    def send_general(self, data: bytes, subscriber: Subscriber, *, to_peer: bool = False) -> None:
         """Send a message that is not stamped. Raises OSError."""
         self._last = subscriber
-        to = subscriber.unicast or self._transport.primary
+        to = subscriber.unicast or (self._transport.peer if to_peer else self._transport.primary)
         self._general.send(data + self._trailer, self._address(to, self.place.general_port))
 
     @property
@@ -232,6 +236,10 @@ class PtpSegment:
         if self._transport is L2:
             return (self.place.interface, ETHERTYPE, 0, 0, bytes.fromhex(host.replace(":", "")))
         return (host, port, 0, self._index) if self._transport is UDP6 else (host, port)
+
+    def _sender(self, address: Address) -> str:
+        """The host of an address, as `send_event` takes it."""
+        return str(bytes(address[4]).hex(":")) if self._transport is L2 else str(address[0]).partition("%")[0]
 
     def close(self) -> None:
         """Let the ports go."""
@@ -244,15 +252,15 @@ class PtpSegment:
         major_sdo_id = data[0] >> 4
         domain, flagged = data[DOMAIN_AT], bool(data[FLAGS_AT] & UNICAST_BIT)
         answer = data[0] & 0x0F in ANSWERS
+        sender = self._sender(address)
         for subscriber in tuple(self._subscribers):
             if subscriber.domain != domain or subscriber.major_sdo_id != major_sdo_id:
                 continue
             if subscriber.unicast is None:
-                wanted = not flagged or answer
-            else:
-                wanted = subscriber.unicast == address[0].partition("%")[0] and (flagged or answer)
-            if wanted:
-                subscriber.heard(data, stamp)
+                if answer or not flagged:
+                    subscriber.heard(data, stamp, sender)
+            elif subscriber.unicast == sender and (flagged or answer):
+                subscriber.heard(data, stamp, sender)
 
     def _on_transmit(self, number: int, stamp: Stamp) -> None:
         subscriber = self._senders.get(number)

@@ -109,7 +109,7 @@ class SimulatedGrandmaster:
             body = Stamped(self._shown(stamp.at_ns))
             self._segment.send_general(self._message(MessageType.FOLLOW_UP, sequence, body), self)
 
-    def heard(self, data: bytes, stamp: Stamp) -> None:
+    def heard(self, data: bytes, stamp: Stamp, _sender: str) -> None:
         """A Delay_Req is answered; all else is left alone."""
         try:
             header = decode(data).header

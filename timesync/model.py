@@ -73,7 +73,8 @@ class PtpFacts:
     """What a PTP master says of itself and its grandmaster (IEEE 1588-2019 clauses 7.6.2, 13.5). What it did not announce is None.
 
     `timescale` is how its time was read: "ptp" (TAI, UTC by its own currentUtcOffset), "utc" or "tai" (as the operator declared),
-    or "arbitrary" (no UTC can be had from it).
+    or "arbitrary" (no UTC can be had from it). Of a gPTP master also what its Follow_Up says of the grandmaster's steps and rate.
+    By peer delay `neighbor_rate_offset` is measured: the neighbour's rate over the probe's clock, minus 1.
     """
 
     port_identity: str
@@ -94,6 +95,11 @@ class PtpFacts:
     time_traceable: bool | None = None
     frequency_traceable: bool | None = None
     leap: int | None = None
+    gm_time_base_indicator: int | None = None
+    last_gm_phase_change_s: float | None = None
+    last_gm_freq_change: float | None = None
+    cumulative_rate_offset: float | None = None
+    neighbor_rate_offset: float | None = None
 
     @property
     def upstream_s(self) -> float:

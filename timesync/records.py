@@ -115,7 +115,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "tx_timestamping": Field("str", "", "where t1 was taken"),
     "rx_timestamping": Field("str", "", "where t4 was taken"),
-    "mode": Field("str", "", "NTP: basic or interleaved; PTP: e2e, p2p or unicast"),
+    "mode": Field("str", "", "NTP: basic or interleaved; PTP: e2e, p2p, hybrid or unicast"),
     "authenticated": Field("bool", "", "whether the reply verified under a key"),
     "address": Field("str", "", "address and port that were asked"),
     "leap": Field("int", "", "leap indicator, 0 to 3 (PTP: 1 leap61, 2 leap59)"),
@@ -146,6 +146,13 @@ FIELDS: Mapping[str, Field] = {
     "utc_offset_valid": Field("bool", "", "PTP: currentUtcOffsetValid"),
     "time_traceable": Field("bool", "", "PTP: timeTraceable"),
     "frequency_traceable": Field("bool", "", "PTP: frequencyTraceable"),
+    "gm_time_base_indicator": Field("int", "", "gPTP: gmTimeBaseIndicator, changes with each step of the grandmaster"),
+    "last_gm_phase_change_s": _s("gPTP: lastGmPhaseChange, the grandmaster's newest step as announced"),
+    "last_gm_freq_change": Field("float", "", "gPTP: scaledLastGmFreqChange as a fraction"),
+    "cumulative_rate_offset": Field("float", "", "gPTP: the grandmaster's rate over its port's, minus 1, as announced"),
+    "neighbor_rate_offset": Field(
+        "float", "", "PTP peer delay: the neighbour's rate over the probe's, minus 1, measured"
+    ),
     "reason": Field("str", "", "why a poll gave no measurement; absent where it did"),
     "detail": Field("str", "", "the reason's particulars, for a person"),
     "sent": Field("bool", "", "whether a packet was sent for a poll that gave no measurement"),

@@ -11,7 +11,7 @@ import pytest
 from support.debian import binary
 from support.netns import cabled_pair
 from support.process import Program, wait_until
-from support.ptp4l import Ptp4l
+from support.ptp4l import G8275_1, GPTP, Ptp4l
 
 from timesync.wire.ptp.header import MessageType
 from timesync.wire.ptp.message import decode, encode
@@ -24,16 +24,6 @@ if TYPE_CHECKING:
 
 ETH_P_ALL = 3
 ETHERTYPE_PTP, ETHERTYPE_IPV4, ETHERTYPE_IPV6 = 0x88F7, 0x0800, 0x86DD
-GPTP = {
-    "gmCapable": 1,
-    "transportSpecific": 1,
-    "follow_up_info": 1,
-    "assume_two_step": 1,
-    "path_trace_enabled": 1,
-    "neighborPropDelayThresh": 10_000_000,
-    "ptp_dst_mac": "01:80:C2:00:00:0E",
-}
-G8275_1 = {"dataset_comparison": "G.8275.x", "G.8275.defaultDS.localPriority": 128, "domainNumber": 24}
 CASES: dict[str, tuple[dict[str, Any], set[MessageType]]] = {
     "udp4 e2e": ({}, {MessageType.DELAY_REQ, MessageType.DELAY_RESP}),
     "udp6 p2p": ({"transport": "udp6", "delay": "p2p"}, {MessageType.PDELAY_REQ, MessageType.PDELAY_RESP_FOLLOW_UP}),

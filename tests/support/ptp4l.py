@@ -20,7 +20,23 @@ if TYPE_CHECKING:
 
     from support.netns import Host
 
-__all__ = ["Ptp4l"]
+__all__ = ["G8275_1", "G8275_2", "GPTP", "Ptp4l"]
+
+GPTP: Mapping[str, object] = {
+    "gmCapable": 1,
+    "transportSpecific": 1,
+    "follow_up_info": 1,
+    "assume_two_step": 1,
+    "path_trace_enabled": 1,
+    "neighborPropDelayThresh": 10_000_000,
+    "ptp_dst_mac": "01:80:C2:00:00:0E",
+}
+"""As linuxptp's gPTP.cfg; the threshold is for software stamps."""
+
+G8275: Mapping[str, object] = {"dataset_comparison": "G.8275.x", "G.8275.defaultDS.localPriority": 128}
+G8275_1: Mapping[str, object] = {**G8275, "domainNumber": 24}
+G8275_2: Mapping[str, object] = {**G8275, "domainNumber": 44, "unicast_listen": 1, "inhibit_multicast_service": 1}
+"""As linuxptp's G.8275.1.cfg and G.8275.2.cfg."""
 
 TRANSPORTS = {"udp4": "-4", "udp6": "-6", "l2": "-2"}
 MASTER_OFFSET = re.compile(r"master offset +(-?\d+) s\d freq +[-+]?\d+ path delay +(-?\d+)")

@@ -18,6 +18,7 @@ from timesync.exchange.ptp import (
     PtpMeasured,
     PtpMissed,
     PtpRefused,
+    Stepped,
     Vanished,
 )
 from timesync.model import Timestamping
@@ -369,3 +370,53 @@ def test_octets_that_are_no_message_are_refused_by_name() -> None:
     assert isinstance(event, PtpRefused)
     assert event.reason is Reason.MALFORMED
     assert listener.refused[Reason.MALFORMED] == 1
+
+
+def test_a_question_to_each_master_is_answered_by_that_one_alone() -> None:
+    """Hybrid mode: each Delay_Req is flagged unicast and has a sequence number of its own."""
+    listener = PtpListener(US)
+    one, other = Master(clock=1), Master(clock=2, ahead_ns=7_000)
+    for master in (one, other):
+        listener.received(master.announce(), kernel(T0), 0.0)
+        listener.received(*master.sync(T0), 0.0)
+        listener.received(master.follow_up(T0), kernel(T0), 0.0)
+    questions = listener.ask_each(0)
+    assert {port.clock for port in questions} == {1, 2}
+    sequences = {port.clock: struct.unpack_from(">H", data, 30)[0] for port, data in questions.items()}
+    assert len(set(sequences.values())) == 2
+    assert all(struct.unpack_from(">H", data, 6)[0] == 0x0400 for data in questions.values())
+    for port in questions:
+        listener.asked(0, kernel(T0 + port.clock), to=port)
+
+    def answer(master: Master, sequence: int) -> bytes:
+        body = master.stamp(T0 + 5_000 + master.ahead_ns) + struct.pack(">QH", US.clock, US.port)
+        return master.header(DELAY_RESP, 54, sequence) + body
+
+    (stolen,) = listener.received(answer(other, sequences[1]), kernel(T0), 0.0)
+    assert isinstance(stolen, PtpRefused)
+    assert stolen.reason is Reason.WRONG_SOURCE
+    for master in (one, other):
+        assert listener.received(answer(master, sequences[master.clock]), kernel(T0), 0.0) == ()
+    results = listener.account(0, 0.0)
+    assert [result.t1.at_ns - T0 for result in results if isinstance(result, PtpMeasured)] == [1, 2]
+
+
+def test_a_step_of_a_gptp_grandmaster_is_told_by_its_indicator() -> None:
+    """IEEE 802.1AS-2020 clause 11.4.4.3: organizationId 00-80-C2, subtype 1; 96 bits of phase in 2^-16 ns, frequency in 2^-41."""
+    listener = PtpListener(US)
+    master = Master(clock=1)
+
+    def informed(indicator: int, phase_ns: int, frequency: int) -> bytes:
+        tlv = struct.pack(">HH", 3, 28) + bytes.fromhex("0080c2000001") + struct.pack(">iH", 1 << 21, indicator)
+        tlv += (phase_ns << 16).to_bytes(12, "big", signed=True) + struct.pack(">i", frequency)
+        return master.header(FOLLOW_UP, 76, 1) + master.stamp(T0) + tlv
+
+    listener.received(master.announce(), kernel(T0), 0.0)
+    assert listener.received(informed(3, 0, 0), kernel(T0), 0.0) == []
+    assert listener.received(informed(3, 0, 0), kernel(T0), 0.0) == []
+    (step,) = listener.received(informed(4, -250, 1 << 11), kernel(T0), 0.0)
+    assert isinstance(step, Stepped)
+    assert (step.old.gm_time_base_indicator, step.new.gm_time_base_indicator) == (3, 4)
+    assert step.new.last_gm_phase_change_s == pytest.approx(-250e-9)
+    assert step.new.last_gm_freq_change == pytest.approx(2.0**-30)
+    assert step.new.rate_ratio == pytest.approx(1 + 2.0**-20)

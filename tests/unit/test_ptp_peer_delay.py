@@ -8,9 +8,10 @@ import pytest
 
 from timesync.exchange.ntp import Stamp
 from timesync.exchange.ptp import MasterKey, PtpListener, PtpMissed, PtpPeerMeasured, PtpRefused
+from timesync.exchange.ptp_peer import PeerResponder
 from timesync.model import Timestamping
 from timesync.reasons import Reason
-from timesync.wire.ptp.header import PortIdentity
+from timesync.wire.ptp.header import PortIdentity, decode_header
 
 T0 = 1_795_000_000_000_000_000
 US = PortIdentity(0xAABBCCFFFEDDEEFF, 1)
@@ -176,3 +177,84 @@ def test_an_answer_to_another_port_is_left_alone() -> None:
     other = struct.pack(">QH", US.clock, 2)
     assert listener.received(header(PDELAY_RESP, 54, sequence) + bytes(10) + other, kernel(T0), 0.0) == ()
     assert listener.peer.links() == {}
+
+
+def gptp(message: bytes) -> bytes:
+    """The same with majorSdoId 1."""
+    return bytes([message[0] | 0x10]) + message[1:]
+
+
+RATE, TURN_NS, GPTP_LINK_NS = 100e-6, 10_000_000, 800
+
+
+def test_by_the_rate_ratio_a_long_turnaround_does_not_show_in_the_link_delay() -> None:
+    """802.1AS-2020 clause 11.2.19.3.4: a neighbour 100 ppm fast that holds the question for 10 ms; without r, 500 ns too little."""
+    listener = PtpListener(US)
+
+    def theirs(our_ns: int) -> int:
+        return our_ns + round((our_ns - T0) * RATE) + AHEAD_NS
+
+    delays, rates = [], []
+    for turn in range(5):
+        request = listener.peer.ask(0, 0x100)
+        assert request[0] == 0x12
+        (sequence,) = struct.unpack_from(">H", request, 30)
+        asked_ns = T0 + turn * 10**9
+        reached_ns = asked_ns + GPTP_LINK_NS
+        left_ns = reached_ns + TURN_NS
+        listener.peer.asked(kernel(asked_ns))
+        came = kernel(left_ns + GPTP_LINK_NS)
+        resp = header(PDELAY_RESP, 54, sequence, flags=TWO_STEP) + instant(theirs(reached_ns)) + ours()
+        follow = header(PDELAY_RESP_FOLLOW_UP, 54, sequence) + instant(theirs(left_ns)) + ours()
+        # A neighbour's answer of another standard's domain is not one to this question.
+        (refused,) = listener.received(resp, came, 0.0)
+        assert isinstance(refused, PtpRefused)
+        assert listener.received(gptp(resp), came, 0.0) == ()
+        assert listener.received(gptp(follow), came, 0.0) == ()
+        (link,) = listener.peer.links().values()
+        delays.append(link.delay_s)
+        rates.append(link.rate_offset)
+        listener.account_peer(0, 0.0, 0x100)
+    assert rates[0] is None
+    assert delays[0] == pytest.approx(GPTP_LINK_NS / 1e9 - RATE * TURN_NS / 2e9, abs=2e-9)
+    for delay_s, rate in zip(delays[1:], rates[1:], strict=True):
+        assert rate == pytest.approx(RATE, abs=5e-9)
+        assert delay_s == pytest.approx(GPTP_LINK_NS / 1e9, abs=2e-9)
+
+
+def test_no_rate_is_drawn_across_a_step_of_the_neighbour() -> None:
+    listener = PtpListener(US)
+    for turn, stepped_ns in enumerate((0, 0, 10**9, 10**9, 10**9)):
+        (sequence,) = struct.unpack_from(">H", listener.peer.ask(0), 30)
+        asked_ns = T0 + turn * 2 * 10**9
+        listener.peer.asked(kernel(asked_ns))
+        reached_ns = asked_ns + LINK_NS
+        resp = header(PDELAY_RESP, 54, sequence, flags=TWO_STEP) + instant(reached_ns + stepped_ns) + ours()
+        follow = header(PDELAY_RESP_FOLLOW_UP, 54, sequence) + instant(reached_ns + stepped_ns + HELD_NS) + ours()
+        came = kernel(reached_ns + HELD_NS + LINK_NS)
+        listener.received(resp, came, 0.0)
+        listener.received(follow, came, 0.0)
+        (link,) = listener.peer.links().values()
+        assert link.delay_s == pytest.approx(LINK_NS / 1e9, abs=1e-9)
+        assert link.rate_offset == (None if turn in {0, 2} else pytest.approx(0.0, abs=1e-9))
+        listener.account_peer(0, 0.0)
+
+
+def test_a_neighbours_question_is_answered_with_its_own_numbers() -> None:
+    """Two-step, clause 11.4.2: the request's sequence, domain, majorSdoId and port; its correction in the follow-up."""
+    responder = PeerResponder(US)
+    request = gptp(header(0x2, 54, 77, correction_ns=5) + bytes(20))
+    asked, _ = decode_header(request)
+    resp = responder.response(asked, kernel(T0 + 3))
+    follow = responder.follow_up(asked, kernel(T0 + 9))
+    for data, kind, at_ns, correction in (
+        (resp, PDELAY_RESP, T0 + 3, 0),
+        (follow, PDELAY_RESP_FOLLOW_UP, T0 + 9, 5 << 16),
+    ):
+        assert (data[0], len(data)) == (0x10 | kind, 54)
+        assert struct.unpack_from(">H", data, 30) == (77,)
+        assert struct.unpack_from(">q", data, 8) == (correction,)
+        assert data[20:30] == ours()
+        assert data[34:44] == instant(at_ns)
+        assert data[44:54] == struct.pack(">QH", PEER, 1)
+    assert struct.unpack_from(">H", resp, 6) == (TWO_STEP,)

@@ -1,6 +1,7 @@
 """PTP targets as a person writes them: ptp://IFACE, ptp+udp6://IFACE, ptp+l2://IFACE, ptp+unicast://HOST?interface=IFACE.
 
-Rule: the query holds the options of the kind `ptp`; a number is read as one. What they may be is the kind's to check.
+Rule: the query holds the options of the kind `ptp`; a number is read as one, and so are true and false. What they may be is the
+kind's to check.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ SCHEMES: Mapping[str, Mapping[str, str]] = {
     "ptp+unicast": {},
 }
 
+FLAGS = {"true": True, "false": False}
+
 
 def ptp_target(text: str) -> tuple[str, dict[str, Any]] | None:
     """The interface and the options that a URL names; None if it is no PTP URL.
@@ -36,7 +39,7 @@ def ptp_target(text: str) -> tuple[str, dict[str, Any]] | None:
     host = host.rstrip("/")
     options: dict[str, Any] = dict(SCHEMES[scheme])
     for name, value in parse_qsl(query, keep_blank_values=True):
-        options[name] = int(value) if value.isascii() and value.isdigit() else value
+        options[name] = FLAGS[value] if value in FLAGS else int(value) if value.isascii() and value.isdigit() else value
     if scheme != "ptp+unicast":
         return host, options
     interface = options.pop("interface", None)

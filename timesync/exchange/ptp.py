@@ -33,22 +33,27 @@ from timesync.exchange.ptp_master import (
     PtpPeerMeasured,
     PtpRefused,
     Request,
+    Stepped,
     SyncPair,
     Vanished,
     link_of,
     peer_result,
-    rank,
     result,
 )
 from timesync.exchange.ptp_peer import PeerDelay
+from timesync.exchange.ptp_profiles import default_rank
 from timesync.reasons import Reason
 from timesync.wire.ptp.header import Flag, Header, MessageType, PortIdentity, Timestamp
 from timesync.wire.ptp.message import Announce, Message, Response, Stamped, decode, encode
+from timesync.wire.ptp.tlv import follow_up_information
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeAlias
 
     from timesync.exchange.ntp import Stamp
+
+Rank: TypeAlias = "Callable[[Announce, PortIdentity], tuple[int, ...]]"
 
 __all__ = [
     "MASTERS_LIMIT",
@@ -63,8 +68,8 @@ __all__ = [
     "PtpMissed",
     "PtpPeerMeasured",
     "PtpRefused",
+    "Stepped",
     "Vanished",
-    "rank",
 ]
 
 # Syncs and Follow_Ups that wait for their other half, per master.
@@ -90,13 +95,15 @@ class PtpListener:
     delay it is `peer.ask`, `peer.asked` and `account_peer`.
     """
 
-    def __init__(self, identity: PortIdentity) -> None:
+    def __init__(self, identity: PortIdentity, rank: Rank = default_rank) -> None:
+        """`rank` puts masters in the order of a profile's best-master algorithm."""
         self.identity = identity
+        self._rank = rank
         self.masters: dict[MasterKey, MasterState] = {}
         self.peer = PeerDelay(identity)
         self.refused: Counter[Reason] = Counter()
         self._best: dict[tuple[int, int], MasterKey | None] = {}
-        self._requests: dict[tuple[int, int], Request] = {}
+        self._requests: dict[tuple[int, int], list[Request]] = {}
         self._sequence = 0
         self._handlers: Mapping[int, Callable[[Header, Any, Stamp, float], Sequence[PtpEvent]]] = {
             MessageType.ANNOUNCE: self._announced,
@@ -110,12 +117,25 @@ class PtpListener:
     # Asking
 
     def ask(self, domain: int, sdo: int = 0, flags: int = 0) -> bytes:
-        """A Delay_Req to every master of the domain; an older question of that domain is forgotten."""
-        self._sequence = (self._sequence + 1) & 0xFFFF
-        self._requests[domain, sdo] = Request(self._sequence)
+        """A Delay_Req to every master of the domain; older questions of that domain are forgotten."""
+        self._begin(domain, sdo)
+        return self._question(domain, sdo, flags, None)
+
+    def ask_each(self, domain: int, sdo: int = 0) -> Mapping[PortIdentity, bytes]:
+        """A Delay_Req of its own to each master of the domain, to be sent by unicast; older questions are forgotten."""
+        self._begin(domain, sdo)
+        masters = [key.port for key in self.masters if (key.domain, key.sdo) == (domain, sdo)]
+        return {port: self._question(domain, sdo, Flag.UNICAST, port) for port in masters}
+
+    def _begin(self, domain: int, sdo: int) -> None:
+        self._requests[domain, sdo] = []
         for key, state in self.masters.items():
             if (key.domain, key.sdo) == (domain, sdo):
                 state.response = None
+
+    def _question(self, domain: int, sdo: int, flags: int, to: PortIdentity | None) -> bytes:
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        self._requests[domain, sdo].append(Request(self._sequence, to))
         header = Header(
             MessageType.DELAY_REQ,
             self.identity,
@@ -129,11 +149,11 @@ class PtpListener:
         )
         return encode(Message(header, Stamped(Timestamp(0, 0))))
 
-    def asked(self, domain: int, stamp: Stamp, sdo: int = 0) -> None:
-        """When the open Delay_Req of the domain left; of several stamps the last counts (a hardware stamp comes last)."""
-        request = self._requests.get((domain, sdo))
-        if request is not None:
-            request.t1 = stamp
+    def asked(self, domain: int, stamp: Stamp, sdo: int = 0, to: PortIdentity | None = None) -> None:
+        """When an open Delay_Req of the domain left; of several stamps the last counts (a hardware stamp comes last)."""
+        for request in self._requests.get((domain, sdo), ()):
+            if request.to == to:
+                request.t1 = stamp
 
     def answered(self, domain: int, sdo: int = 0) -> bool:
         """Whether every master of the domain that is heard has answered the open question and has a fresh Sync."""
@@ -171,7 +191,7 @@ class PtpListener:
     def restart(self) -> None:
         """The probe's clock was stepped: what was stamped before is of no use."""
         self._requests.clear()
-        self.peer.close()
+        self.peer.restart()
         for state in self.masters.values():
             state.sync = state.response = None
             state.halves.clear()
@@ -188,7 +208,24 @@ class PtpListener:
         handle = self._handlers.get(header.message_type)
         if handle is None or header.source == self.identity:
             return []  # not a master's message, or our own multicast come back
-        return handle(header, body, stamp, now_s)
+        events = handle(header, body, stamp, now_s)
+        if message.tlvs and header.message_type == MessageType.FOLLOW_UP:
+            return [*events, *self._informed(message)]
+        return events
+
+    def _informed(self, message: Message) -> Sequence[PtpEvent]:
+        """The Follow_Up information of a gPTP master: what it says of its grandmaster's rate and steps."""
+        header = message.header
+        state = self.masters.get(
+            MasterKey(header.domain, header.major_sdo_id << 8 | header.minor_sdo_id, header.source)
+        )
+        for tlv in message.tlvs:
+            information = follow_up_information(tlv)
+            if information is not None and state is not None:
+                before, state.information = state.information, information
+                if before is not None and before.gm_time_base_indicator != information.gm_time_base_indicator:
+                    return [Stepped(state.key, before, information)]
+        return ()
 
     def tick(self, now_s: float) -> Sequence[PtpEvent]:
         """Once a second or so: masters that have fallen silent are let go, and the best is chosen again."""
@@ -252,12 +289,16 @@ class PtpListener:
         candidates = [
             state for other, state in self.masters.items() if (other.domain, other.sdo) == place and state.qualified
         ]
-        best = min(candidates, key=rank).key if candidates else None
+        best = min(candidates, key=self._place).key if candidates else None
         old = self._best.get(place)
         if best == old:
             return ()
         self._best[place] = best
         return [BestChanged(key.domain, key.sdo, old, best)]
+
+    def _place(self, state: MasterState) -> tuple[int, ...]:
+        assert state.announce is not None
+        return self._rank(state.announce, state.key.port)
 
     def _synced(self, header: Header, sync: Stamped, stamp: Stamp, now_s: float) -> Sequence[PtpEvent]:
         events: list[PtpEvent] = []
@@ -322,12 +363,14 @@ class PtpListener:
         if response.requesting != self.identity:
             return ()  # the answer to another port's question
         sdo = header.major_sdo_id << 8 | header.minor_sdo_id
-        request = self._requests.get((header.domain, sdo))
-        if request is None or request.sequence_id != header.sequence_id:
+        open_ones = self._requests.get((header.domain, sdo), ())
+        request = next((each for each in open_ones if each.sequence_id == header.sequence_id), None)
+        if request is None:
             return [self._refuse(Reason.LATE, f"Delay_Resp {header.sequence_id} of {header.source} was not awaited")]
         state = self.masters.get(MasterKey(header.domain, sdo, header.source))
-        if state is None:
-            return [self._refuse(Reason.WRONG_SOURCE, f"Delay_Resp of {header.source}, which sends no Sync")]
+        if state is None or request.to not in {None, header.source}:
+            why = "which sends no Sync" if state is None else f"to a question for {request.to}"
+            return [self._refuse(Reason.WRONG_SOURCE, f"Delay_Resp of {header.source}, {why}")]
         if state.response is not None:
             return [self._refuse(Reason.DUPLICATE, f"Delay_Resp {header.sequence_id} of {header.source} came twice")]
         if not response.timestamp.is_valid:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from timesync.exchange.ptp_master import MasterKey
     from timesync.timescale import LeapTable
     from timesync.wire.ptp.message import Announce
+    from timesync.wire.ptp.tlv import FollowUpInformation
 
 __all__ = ["CLOCK_ACCURACY_S", "DECLARATIONS", "Reading", "facts_of", "leap_of", "reading_of"]
 
@@ -63,9 +64,16 @@ def reading_of(announce: Announce | None, flags: int, declared: str, leaps: Leap
 
 
 def facts_of(
-    key: MasterKey, announce: Announce | None, flags: int, timescale: str, *, two_step: bool | None
+    key: MasterKey,
+    announce: Announce | None,
+    flags: int,
+    timescale: str,
+    *,
+    two_step: bool | None,
+    information: FollowUpInformation | None = None,
+    neighbor_rate_offset: float | None = None,
 ) -> PtpFacts:
-    """The facts for a row; without an Announce only who it is."""
+    """The facts for a row; without an Announce only who it is. `information` is a gPTP master's."""
     if announce is None:
         return PtpFacts(str(key.port), key.domain, timescale, two_step)
     return PtpFacts(
@@ -87,6 +95,11 @@ def facts_of(
         bool(flags & Flag.TIME_TRACEABLE),
         bool(flags & Flag.FREQUENCY_TRACEABLE),
         leap_of(flags),
+        None if information is None else information.gm_time_base_indicator,
+        None if information is None else information.last_gm_phase_change_s,
+        None if information is None else information.last_gm_freq_change,
+        None if information is None else information.rate_ratio - 1.0,
+        neighbor_rate_offset,
     )
 
 

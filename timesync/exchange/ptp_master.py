@@ -1,7 +1,7 @@
 """What is known of one PTP master, what a poll makes of it, and what may happen to it. Without I/O.
 
 Rule: a poll gives each master one result: measured, or missed with its reason. Sources: IEEE 1588-2019 clauses 9.3.2.4.4 (foreign
-masters), 9.3.4 (data set comparison).
+masters); IEEE 802.1AS-2020 clause 11.4.4.3 (Follow_Up information).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from timesync.exchange.ntp import Stamp
     from timesync.exchange.ptp_peer import PeerLink
     from timesync.wire.ptp.message import Announce
+    from timesync.wire.ptp.tlv import FollowUpInformation
 
 __all__ = [
     "ANNOUNCE_TIMEOUT_INTERVALS",
@@ -34,11 +35,11 @@ __all__ = [
     "PtpPeerMeasured",
     "PtpRefused",
     "Request",
+    "Stepped",
     "SyncPair",
     "Vanished",
     "link_of",
     "peer_result",
-    "rank",
     "result",
 ]
 
@@ -67,9 +68,10 @@ class Half(NamedTuple):
 
 @dataclass(slots=True)
 class Request:
-    """A Delay_Req that is open; its stamp may be bettered until the poll is closed."""
+    """A Delay_Req that is open, to one master or (None) to all; its stamp may be bettered until the poll is closed."""
 
     sequence_id: int
+    to: PortIdentity | None = None
     t1: Stamp | None = None
 
 
@@ -109,6 +111,7 @@ class MasterState:
     syncs: int = 0
     syncs_missed: int = 0
     response: Answer | None = None
+    information: FollowUpInformation | None = None
     last_sync_sequence: int | None = None
     refused_sync_sequence: int | None = None
     halves: dict[int, Half] = field(default_factory=dict)
@@ -212,6 +215,14 @@ class Changed(NamedTuple):
     new: int
 
 
+class Stepped(NamedTuple):
+    """A gPTP grandmaster says that its phase or frequency has jumped, or that another one has taken over (gmTimeBaseIndicator)."""
+
+    key: MasterKey
+    old: FollowUpInformation
+    new: FollowUpInformation
+
+
 class BestChanged(NamedTuple):
     """The master that the best-master algorithm would choose in a domain is another one."""
 
@@ -221,27 +232,7 @@ class BestChanged(NamedTuple):
     new: MasterKey | None
 
 
-PtpEvent = PtpRefused | Appeared | Vanished | Changed | BestChanged
-
-
-def rank(state: MasterState) -> tuple[int, ...]:
-    """The order of the data set comparison (clause 9.3.4, figure 34, then 35): the smallest is best.
-
-    For an observer without a port of its own the topology's last comparison is by the sender's identity.
-    """
-    announce = state.announce
-    assert announce is not None
-    return (
-        announce.priority1,
-        announce.clock_class,
-        announce.clock_accuracy,
-        announce.offset_scaled_log_variance,
-        announce.priority2,
-        announce.grandmaster,
-        announce.steps_removed,
-        state.key.port.clock,
-        state.key.port.port,
-    )
+PtpEvent = PtpRefused | Appeared | Vanished | Changed | Stepped | BestChanged
 
 
 def result(state: MasterState, now_s: float) -> PtpMeasured | PtpMissed:

@@ -145,7 +145,7 @@ _TABLE: tuple[Metric, ...] = (
     _target("timesync_authenticated", "1 if the newest reply verified under a key, 0 if it was not authenticated."),
     _target(
         "timesync_mode_info",
-        "Mode of the newest exchange: NTP basic or interleaved, PTP e2e, p2p or unicast; always 1.",
+        "Mode of the newest exchange: NTP basic or interleaved, PTP e2e, p2p, hybrid or unicast; always 1.",
         "mode",
     ),
     _target(

@@ -150,6 +150,16 @@ class FollowUpInformation:
         """Grandmaster frequency over the sender's."""
         return 1.0 + self.cumulative_scaled_rate_offset / 2.0**41
 
+    @property
+    def last_gm_phase_change_s(self) -> float:
+        """By how much the grandmaster's phase jumped when it last did."""
+        return self.last_gm_phase_change / 65536e9
+
+    @property
+    def last_gm_freq_change(self) -> float:
+        """By how much its frequency jumped, as a fraction."""
+        return self.scaled_last_gm_freq_change / 2.0**41
+
     def tlv(self) -> Tlv:
         """As a TLV."""
         value = (
