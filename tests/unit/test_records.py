@@ -99,7 +99,7 @@ def test_every_field_of_a_measured_row_is_in_the_table_with_its_type() -> None:
         emitted |= set(record.fields)
     master = PtpFacts(
         "001122.fffe.334455-1", 0, "ptp", True, 6, 0x21, 1e-7, 0x4E5D, 128, 128, "001122.fffe.334455", 0, 0x20, 37,
-        True, True, True, 0,
+        True, True, True, 0, 3, -25e-9, 1e-12, 1e-6, 2e-6,
     )  # fmt: skip
     record = RECORDER.time_error(TimeError(clock_offset(exchange(facts=master)), None, None))
     check(record)
