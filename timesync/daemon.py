@@ -22,6 +22,7 @@ from timesync.descriptors import allow_many, shortage
 from timesync.errors import TimesyncError
 from timesync.export.prometheus import Exposition
 from timesync.leapservice import LeapService
+from timesync.link_service import LinkService
 from timesync.measuring import TICK_S, Measuring
 from timesync.model import Event, Severity
 from timesync.plugin import load_kind
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from timesync.model import Record
-    from timesync.settings import ProbeSettings, TargetSettings
+    from timesync.settings import ProbeSettings, TargetSettings, Tie
     from timesync.stability_service import StabilityService
     from timesync.store.sink import Sink
     from timesync.web.health import Check
@@ -77,6 +78,7 @@ class Daemon:
             settings, self._append_revised, lambda: self._delivery.status().depth, self._report, clock_ns=time.time_ns
         )
         self._utc.load()
+        self._links = LinkService(settings, self._set_tie, self._store, self._report, clock_ns=time.time_ns)
         self.measuring = Measuring(
             settings,
             self._store,
@@ -85,6 +87,7 @@ class Daemon:
             keep_drafts=self._keep_drafts,
             lost=self.exposition.remove_target,
             utc=self._utc.book,
+            linked=self._links.observe,
         )
         self._leaps = LeapService(
             settings.leap_seconds_file, self._report, self.exposition.set_leap_expiry, clock_ns=time.time_ns
@@ -151,6 +154,7 @@ class Daemon:
             measuring = group.create_task(self.measuring.run(), name="measuring")
             watchdog = group.create_task(self._watchdog(), name="watchdog")
             utc = group.create_task(self._utc.run(), name="utc")
+            links = group.create_task(self._links.run(), name="links")
             reloads = group.create_task(self._reloads.run(), name="reloads")
             self._group = group
             self._run_stability()
@@ -161,6 +165,7 @@ class Daemon:
             self._notifier.send(systemd.stopping("storing what has been measured"))
             await self._reloads.close(reloads)  # first: it opens what the rest of the end closes
             utc.cancel()
+            links.cancel()
             watchdog.cancel()
             beat.cancel()
             await self.measuring.stop()
@@ -221,6 +226,9 @@ class Daemon:
         self._leaps.observe(records)
         if self._stability is not None:
             self._stability.observe(records)
+
+    def _set_tie(self, reference: str, tie: Tie) -> None:
+        self.measuring.pipeline.set_tie(reference, tie)
 
     def _append_revised(self, records: Sequence[Record]) -> None:
         """Rows of the past: for the sinks only, and no news to anything that shows the present."""
@@ -358,6 +366,7 @@ class Daemon:
         self._run_stability()
         self.settings = new
         self._utc.configure(new)
+        self._links.configure(new)
         self._look_at_descriptors()
         self._leaps.load(new.leap_seconds_file, self.measuring.pipeline.states)
         for name in shown - set(self.measuring.pipeline.states):

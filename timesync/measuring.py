@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from timesync.clockwatch import ClockChange
-    from timesync.model import Outcome, Record
+    from timesync.model import Outcome, Record, TimeError
     from timesync.plugin import EngineCounts, Prober
     from timesync.reference.published import UtcBook
     from timesync.settings import ProbeSettings, TargetSettings
@@ -73,6 +73,7 @@ class Measuring:
         keep_drafts: Callable[[Sequence[Record]], object] = lambda rows: None,  # noqa: ARG005 - nothing has to survive
         lost: Callable[[str], object] = lambda name: None,  # noqa: ARG005 - nobody asks
         utc: UtcBook | None = None,
+        linked: Callable[[TimeError], object] = lambda error: None,  # noqa: ARG005 - nobody asks
     ) -> None:
         """`found` is told of each clock that a target's polls have found besides, before its first row is stored; `lost` when its
         state had to make room.
@@ -81,7 +82,7 @@ class Measuring:
         """
         self.settings = settings
         self._slews = SlewWatch(settings.oscillator_ppm * 1e-6)
-        self.pipeline = Pipeline(settings, found, self._slews.excess_s, lost, utc)
+        self.pipeline = Pipeline(settings, found, self._slews.excess_s, lost, utc, linked)
         self._polls: Counter[str] = Counter()
         self._store = store
         self._keep_drafts = keep_drafts
@@ -197,6 +198,8 @@ class Measuring:
         """Once a second: look at the clocks, and let go of what has waited too long."""
         self.clock_epoch()
         self._store(self.pipeline.tick(time.time_ns()))
+        for event in self.pipeline.take_events():
+            self.event(event)
 
     async def stop(self) -> None:
         """Stop polling; what was in flight becomes rows."""

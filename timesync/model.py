@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from timesync.reasons import Reason
+    from timesync.settings import Tie
 
 __all__ = [
     "ClockOffset",
@@ -161,6 +162,7 @@ class ClockOffset(NamedTuple):
     `bound_s` is the sum of its parts: the error of `offset_s` cannot exceed it. `upstream_s` is what the server
     claims of itself (NTP: root delay / 2 + root dispersion; PTP: clockAccuracy): it matters where the target is a reference.
     An instrument that measures an offset directly makes this record itself, without an exchange. `no_claim` is as in `Exchange`.
+    `correction_s` is what of `offset_s` corrects a known asymmetry of the path, with its bound and standard uncertainty.
     """
 
     target: str
@@ -177,11 +179,14 @@ class ClockOffset(NamedTuple):
     exchange: Exchange | None = None
     facts: ServerFacts | PtpFacts | None = None
     no_claim: Reason | None = None
+    correction_s: float = 0.0
+    bound_asymmetry_s: float = 0.0
+    u_asymmetry_s: float = 0.0
 
     @property
     def bound_s(self) -> float:
-        """The sum of the parts: path, timestamping, oscillator."""
-        return self.bound_path_s + self.bound_timestamping_s + self.bound_oscillator_s
+        """The sum of the parts: path, asymmetry, timestamping, oscillator."""
+        return self.bound_path_s + self.bound_timestamping_s + self.bound_oscillator_s + self.bound_asymmetry_s
 
 
 class Part(NamedTuple):
@@ -223,7 +228,8 @@ class TimeError(NamedTuple):
     """Target minus UTC(k), with its bound and standard uncertainty; or an offset and the reason why there is no claim.
 
     `time_error_s`, `bound_s` and `u_s` are all present or all absent; where absent, `no_claim` says why. The parts name each
-    contribution in seconds: the bound is their plain sum, u their root sum of squares, or the bound where that is less.
+    contribution in seconds: the bound is their plain sum, u their root sum of squares, or the bound where that is less. `tie`
+    is the one that was used.
     """
 
     offset: ClockOffset
@@ -236,6 +242,7 @@ class TimeError(NamedTuple):
     bound_parts: Mapping[str, float] = NO_PARTS
     u_parts: Mapping[str, float] = NO_PARTS
     quality: Quality = Quality.NONE
+    tie: Tie | None = None
 
 
 class Severity(StrEnum):

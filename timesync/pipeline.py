@@ -14,14 +14,14 @@ from timesync.model import ClockOffset, Event, Exchange, Missed, Reported, Sever
 from timesync.reasons import Reason
 from timesync.records import Recorder
 from timesync.reference.differencing import Differencer, LocalReference
-from timesync.uncertainty import HARDWARE_SPAN_NS, clock_offset, steady
+from timesync.uncertainty import HARDWARE_SPAN_NS, clock_offset, contradicts, steady, with_known_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from timesync.model import Outcome, Record
     from timesync.reference.published import UtcBook
-    from timesync.settings import ProbeSettings, TargetSettings
+    from timesync.settings import KnownPath, ProbeSettings, TargetSettings, Tie
     from timesync.uncertainty import Slewed
 
 __all__ = ["LOCAL", "Pipeline", "TargetState", "reference_of"]
@@ -51,6 +51,15 @@ def reference_of(settings: ProbeSettings, target: TargetSettings) -> str | None:
 def _order(error: TimeError) -> tuple[int, int]:
     """What is newer: after a step back of the probe's clock the instants are lower, and its epoch is higher."""
     return (error.offset.clock_epoch, error.offset.at_ns)
+
+
+def _contradiction(offset: ClockOffset, path: KnownPath) -> Event:
+    text = (
+        f"a round trip to {offset.target} took {offset.delay_s:.9f} s, less than minimum_delay_s, {path.minimum_delay_s:.9f} s: "
+        "such exchanges are taken without what is declared of the path; correct it"
+    )
+    evidence = {"delay_s": offset.delay_s, "minimum_delay_s": path.minimum_delay_s}
+    return Event("path_contradicted", offset.at_ns, Severity.WARNING, text, offset.target, evidence)
 
 
 @dataclass(slots=True)
@@ -94,9 +103,14 @@ class Pipeline:
         slewed: Slewed = steady,
         lost: Callable[[str], object] = lambda name: None,  # noqa: ARG005 - nobody asks
         utc: UtcBook | None = None,
+        linked: Callable[[TimeError], object] = lambda error: None,  # noqa: ARG005 - nobody asks
     ) -> None:
-        """`slewed` tells how far the probe's clock was slewed between two instants, `utc` what is published of UTC - UTC(k)."""
+        """`slewed` tells how far the probe's clock was slewed between two instants, `utc` what is published of UTC - UTC(k).
+
+        `linked` hears what a reference with a link by the network is against the server that it is linked through.
+        """
         self._utc = utc
+        self._linked = linked
         self.settings = settings
         self._found = found
         self._lost = lost
@@ -107,6 +121,9 @@ class Pipeline:
         self._phi = settings.oscillator_ppm * 1e-6
         self._differencers: dict[str, Differencer] = {}
         self._drafts: list[Record] = []
+        self._events: list[Event] = []
+        self._contradicted: set[str] = set()
+        self._networks: dict[str, str] = {}
         self._local: LocalReference | None = None
         self.configure(settings)
 
@@ -119,7 +136,7 @@ class Pipeline:
         local = settings.local_reference
         if local is None:
             self._local = None
-        elif self._local is None or (self._local.tie, self._local.settle_s) != (local.tie, local.settle_s):
+        elif self._local is None or (self._local.declared, self._local.settle_s) != (local.tie, local.settle_s):
             before = self._local
             self._local = LocalReference(local.tie, settle_s=local.settle_s, epoch=self._epoch)
             if before is not None:
@@ -137,6 +154,8 @@ class Pipeline:
             else:
                 rows.extend(self._rows(differencer.flush()))
         self._differencers = wanted
+        self._contradicted.clear()
+        self._networks = {link.reference: link.through for link in settings.links if link.through is not None}
         old = self.states
         self.states = {}
         for target in settings.targets:
@@ -165,19 +184,25 @@ class Pipeline:
                 self._answered(state)
                 rows.extend(self.recorder.reported(outcome))
             else:
-                offset = self._offset(outcome) if isinstance(outcome, Exchange) else outcome
+                offset = self._offset(outcome, state.settings) if isinstance(outcome, Exchange) else outcome
                 rows.extend(self._measured(state, offset, now_ns))
         return rows
 
-    def _offset(self, exchange: Exchange) -> ClockOffset:
-        """Target minus probe, with the slews of the probe's clock in between."""
+    def _offset(self, exchange: Exchange, target: TargetSettings) -> ClockOffset:
+        """Target minus probe, with the slews of the probe's clock in between and what is known of the path."""
         begin_ns, end_ns = min(exchange.t1_ns, exchange.t4_ns), max(exchange.t1_ns, exchange.t4_ns)
         if Timestamping.HARDWARE in (exchange.tx_timestamping, exchange.rx_timestamping):
             begin_ns -= HARDWARE_SPAN_NS
-        return clock_offset(exchange, self._phi, self._slewed(exchange.clock_epoch, begin_ns, end_ns))
+        offset = clock_offset(exchange, self._phi, self._slewed(exchange.clock_epoch, begin_ns, end_ns))
+        if target.path is None:
+            return offset
+        if contradicts(offset, target.path) and target.name not in self._contradicted:
+            self._contradicted.add(target.name)
+            self._events.append(_contradiction(offset, target.path))
+        return with_known_path(offset, target.path)
 
     def _child(self, name: str, parent: TargetState) -> TargetState:
-        settings = replace(parent.settings, name=name, tie=None, reference=parent.reference)
+        settings = replace(parent.settings, name=name, tie=None, reference=parent.reference, path=None)
         state = self.states[name] = TargetState(settings, parent.reference, parent.settings.name)
         self._found(settings)
         # A child is put at the end when it is heard, so the first is the one that has been silent longest.
@@ -201,6 +226,18 @@ class Pipeline:
         """
         drafts, self._drafts = self._drafts, []
         return drafts
+
+    def take_events(self) -> Sequence[Event]:
+        """What has been noticed since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def set_tie(self, reference: str, tie: Tie) -> None:
+        """Another result of the link of a reference: it counts from now on."""
+        if reference == LOCAL and self._local is not None:
+            self._local.tie = tie
+        elif reference in self._differencers:
+            self._differencers[reference].tie = tie
 
     def clock_stepped(self, epoch: int, at_ns: int) -> Event | None:
         """The probe's clock was stepped, or its machine slept: its new epoch, and the instant by it.
@@ -263,7 +300,10 @@ class Pipeline:
         if differencer is None:
             return [TimeError(offset, reference, None, no_claim=Reason.NO_REFERENCE)]
         if reference == state.settings.name:
-            return differencer.reference(offset)
+            through = self._differencers.get(self._networks.get(reference, ""))
+            # What it is against the laboratory's server is no row: it makes the tie.
+            linked = through.target(offset, now_ns) if through is not None else ()
+            return [*differencer.reference(offset), *linked]
         complete = differencer.target(offset, now_ns)
         if not any(error.offset is offset for error in complete):
             waiting = TimeError(offset, reference, differencer.tie.realises, no_claim=Reason.REFERENCE_PENDING)
@@ -274,6 +314,9 @@ class Pipeline:
         rows = []
         for error in errors:
             state = self.states.get(error.offset.target)
+            if self._networks and error.reference != error.offset.target and error.offset.target in self._networks:
+                self._linked(error)
+                continue
             if state is not None and (state.error is None or _order(error) >= _order(state.error)):
                 state.error = error
             rows.append(self.recorder.time_error(error))

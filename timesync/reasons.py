@@ -77,6 +77,9 @@ class Reason(StrEnum):
     REFERENCE_STALE = "reference_stale"
     REFERENCE_EXPIRED = "reference_expired"
     LOCAL_CLOCK_STEPPED = "local_clock_stepped"
+    LINK_MISSING = "link_missing"
+    LINK_STALE = "link_stale"
+    LINK_NOT_YET_VALID = "link_not_yet_valid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,5 +172,14 @@ REASONS: dict[Reason, Meaning] = {
         _R,
         "the host clock, declared as the reference, was stepped, or its machine slept, less than settle_s ago",
         "find what sets the clock; the claims come back by themselves",
+    ),
+    Reason.LINK_MISSING: Meaning(
+        _R, "the reference's link to UTC(k) has no result yet", "see that its files or its laboratory's server come"
+    ),
+    Reason.LINK_STALE: Meaning(
+        _R, "the newest result of the reference's link to UTC(k) is too old", "see why its data come no more"
+    ),
+    Reason.LINK_NOT_YET_VALID: Meaning(
+        _C, "the calibration of the reference's link is dated later than the measurement", "correct calibrated_at"
     ),
 }

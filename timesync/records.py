@@ -82,7 +82,11 @@ FIELDS: Mapping[str, Field] = {
     "utc_early_u_s": _s("standard uncertainty of the first estimate"),
     "utc_early_label": Field("str", "", "label of the first estimate"),
     "utc_early_issue": Field("str", "", "issue of the first estimate"),
-    "bound_path_s": _s("part of the bound: half the round trip to the target (PTP peer delay: the link delay or more)"),
+    "bound_path_s": _s(
+        "part of the bound: half the round trip to the target, less a declared least one (PTP peer delay: the link delay or more)"
+    ),
+    "bound_asymmetry_s": _s("part of the bound: half the bound of the path's declared asymmetry"),
+    "asymmetry_correction_s": _s("what of offset_s corrects the path's declared asymmetry: minus half of it"),
     "bound_timestamping_s": _s("part of the bound: precision of the target's and the probe's clock"),
     "bound_oscillator_s": _s("part of the bound: the probe's oscillator during the exchange"),
     "bound_interpolation_s": _s("part of the bound: the probe's oscillator between measurements of the reference"),
@@ -91,7 +95,15 @@ FIELDS: Mapping[str, Field] = {
     "bound_reference_oscillator_s": _s("part of the bound: the probe's oscillator during the reference's exchange"),
     "bound_reference_upstream_s": _s("part of the bound: the reference's own root delay / 2 + root dispersion"),
     "bound_upstream_s": _s("part of the bound of a reference itself: its root delay / 2 + root dispersion"),
-    "bound_tie_s": _s("part of the bound: the reference's declared tie to UTC(k)"),
+    "bound_reference_asymmetry_s": _s(
+        "part of the bound: half the bound of the declared asymmetry of the reference's path"
+    ),
+    "bound_tie_s": _s("part of the bound: the reference's tie to UTC(k), by declaration or by its link"),
+    "link": Field(
+        "str", "", "the link by which the reference is tied to UTC(k); absent where the tie is declared without one"
+    ),
+    "link_s": _s("reference minus UTC(k) by the link: part of time_error_s"),
+    "link_source": Field("str", "", "what the link rests on: a certificate, a server, receivers"),
     "u_path_s": _s("part of u: bound_path_s, rectangular"),
     "u_timestamping_s": _s("part of u: bound_timestamping_s, rectangular"),
     "u_oscillator_s": _s("part of u: bound_oscillator_s, rectangular"),
@@ -101,7 +113,9 @@ FIELDS: Mapping[str, Field] = {
     "u_reference_oscillator_s": _s("part of u: bound_reference_oscillator_s, rectangular"),
     "u_reference_upstream_s": _s("part of u: bound_reference_upstream_s, rectangular"),
     "u_upstream_s": _s("part of u of a reference itself: bound_upstream_s, rectangular"),
-    "u_tie_s": _s("part of u: the declared standard uncertainty of the tie"),
+    "u_asymmetry_s": _s("part of u: half the standard uncertainty of the path's declared asymmetry"),
+    "u_reference_asymmetry_s": _s("part of u: the same of the reference's path"),
+    "u_tie_s": _s("part of u: the standard uncertainty of the tie, as declared or by its link"),
     "u_type_a_s": _s("part of u: the scatter of single samples, TDEV at the sampling interval"),
     "upstream_s": _s(
         "what the target claims: NTP root delay / 2 + root dispersion, PTP clockAccuracy; no part of its own bound"
@@ -205,6 +219,11 @@ class Recorder:
                 fields[BOUND_FIELDS[name]] = float(value)
             for name, value in error.u_parts.items():
                 fields[U_FIELDS[name]] = float(value)
+            if error.tie is not None and error.tie.link:
+                fields["link"] = error.tie.link
+                fields["link_s"] = float(error.tie.value_s)
+                if error.tie.source:
+                    fields["link_source"] = error.tie.source
             if self._utc is not None and error.realises is not None:
                 add_utc(fields, self._utc.at(error.realises, offset.at_ns))
         return Record(TIME_ERROR, offset.at_ns, self._tag(offset.target, offset.protocol, error.reference), fields)
@@ -264,6 +283,9 @@ class Recorder:
             "timestamping": offset.timestamping.value,
             "clock_epoch": offset.clock_epoch,
         }
+        if offset.bound_asymmetry_s or offset.correction_s:
+            fields["bound_asymmetry_s"] = offset.bound_asymmetry_s
+            fields["asymmetry_correction_s"] = offset.correction_s
         exchange = offset.exchange
         if exchange is not None:
             fields["t1_ns"] = exchange.t1_ns

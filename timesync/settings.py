@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from timesync.reasons import Reason
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -17,6 +19,8 @@ __all__ = [
     "HistorySettings",
     "HttpSettings",
     "InfluxSettings",
+    "KnownPath",
+    "LinkSettings",
     "LocalReferenceSettings",
     "LogSettings",
     "ProbeSettings",
@@ -31,15 +35,75 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Tie:
-    """How a reference is tied to UTC(k), as declared: the bound and standard uncertainty of (reference - UTC(k)).
+    """How a reference is tied to UTC(k): the value, bound and standard uncertainty of (reference - UTC(k)).
 
-    `valid_until_ns` ends the claim (Unix ns); None means that no end was declared.
+    It holds from `valid_from_ns` to `valid_until_ns` (Unix ns; None: no limit was declared). `link` names the [[link]] that it
+    comes from, `source` says in words on what it rests. `no_claim` is why there is no tie at all now: a link without data.
     """
 
     realises: str
     bound_s: float = 0.0
     u_s: float = 0.0
     valid_until_ns: int | None = None
+    value_s: float = 0.0
+    valid_from_ns: int | None = None
+    link: str = ""
+    source: str = ""
+    no_claim: Reason | None = None
+
+    def why_not(self, at_ns: int) -> Reason | None:
+        """Why nothing is claimed by it at an instant (Unix ns); None where it holds."""
+        if self.no_claim is not None:
+            return self.no_claim
+        if self.valid_until_ns is not None and at_ns > self.valid_until_ns:
+            return Reason.REFERENCE_EXPIRED
+        if self.valid_from_ns is not None and at_ns < self.valid_from_ns:
+            return Reason.LINK_NOT_YET_VALID
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPath:
+    """What is known of the path to a target besides what an exchange shows, s.
+
+    `minimum_delay_s` is the least round trip that it can physically have, half of it each way but for the asymmetry: the way out
+    takes `asymmetry_s` longer than the way back, known within `asymmetry_bound_s`, with `asymmetry_u_s` (k = 1).
+    """
+
+    minimum_delay_s: float = 0.0
+    asymmetry_s: float = 0.0
+    asymmetry_bound_s: float = 0.0
+    asymmetry_u_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """How a site's reference is tied to UTC(k): `kind` is "calibrated", "network" or "gnss".
+
+    calibrated: (reference - UTC(k)) = value_s with its bound and u, from a calibration. network: measured against the target
+    `through`, which has a tie of its own; the best sample of the last `window_s` counts. gnss: CGGTTS files of the site's and the
+    laboratory's receiver; value_s is added to what they give, bound_s and u_s are the calibration's. Past the newest data
+    the bound grows by `rate_bound` (s/s), and after `max_age_s` nothing is claimed.
+    """
+
+    name: str
+    reference: str
+    kind: str
+    value_s: float = 0.0
+    bound_s: float | None = None
+    u_s: float | None = None
+    calibrated_at_ns: int | None = None
+    valid_until_ns: int | None = None
+    certificate: str = ""
+    through: str | None = None
+    window_s: float = 3600.0
+    folder: Path | None = None
+    laboratory_folder: Path | None = None
+    method: str = "common_view"
+    code: str = ""
+    least_elevation_deg: float = 15.0
+    rate_bound: float = 1e-12
+    max_age_s: float = 172_800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +120,7 @@ class TargetSettings:
     tie: Tie | None = None
     reference: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    path: KnownPath | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +241,7 @@ class ProbeSettings:
     targets: tuple[TargetSettings, ...]
     spool: SpoolSettings
     local_reference: LocalReferenceSettings | None = None
+    links: tuple[LinkSettings, ...] = ()
     history: HistorySettings = HistorySettings()
     influx: tuple[InfluxSettings, ...] = ()
     http: HttpSettings = HttpSettings()

@@ -23,6 +23,8 @@ from timesync.model import ClockOffset, Exchange, Timestamping
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from timesync.settings import KnownPath
+
 __all__ = [
     "HARDWARE_PRECISION_S",
     "HARDWARE_SPAN_NS",
@@ -31,9 +33,11 @@ __all__ = [
     "TypeA",
     "bound_of",
     "clock_offset",
+    "contradicts",
     "expanded_uncertainty_s",
     "standard_uncertainty_s",
     "steady",
+    "with_known_path",
     "worse_timestamping",
 ]
 
@@ -70,6 +74,33 @@ def worse_timestamping(one: Timestamping, other: Timestamping) -> Timestamping:
     if one is other:
         return one
     return one if WORSE.index(one) <= WORSE.index(other) else other
+
+
+def contradicts(offset: ClockOffset, path: KnownPath) -> bool:
+    """Whether the exchange was quicker than the path is said to allow, by more than the timestamps can be wrong."""
+    slack_s = 2.0 * (offset.bound_timestamping_s + offset.bound_oscillator_s)
+    return offset.delay_s < path.minimum_delay_s - slack_s
+
+
+def with_known_path(offset: ClockOffset, path: KnownPath) -> ClockOffset:
+    """The offset with what is known of its path: corrected for the asymmetry, and bounded by the least delay.
+
+    Both ways together take the delay d, each at least its least time: m_out + m_back = `minimum_delay_s` and m_out - m_back =
+    `asymmetry_s`, within its bound. An asymmetry a is itself a least delay, as no way takes less than no time. The offset is
+    wrong by half of (out - back); taking a / 2 away leaves at most (d - minimum) / 2, and half the bound of a. An exchange that
+    contradicts this shows that it is not true: it is then worth what it is without, and no less.
+    """
+    if contradicts(offset, path):
+        return offset
+    minimum_s = max(path.minimum_delay_s, abs(path.asymmetry_s) - path.asymmetry_bound_s)
+    correction_s = -path.asymmetry_s / 2.0
+    return offset._replace(
+        offset_s=offset.offset_s + correction_s,
+        bound_path_s=max(0.0, abs(offset.delay_s) - minimum_s) / 2.0,
+        correction_s=correction_s,
+        bound_asymmetry_s=path.asymmetry_bound_s / 2.0,
+        u_asymmetry_s=path.asymmetry_u_s / 2.0,
+    )
 
 
 def clock_offset(exchange: Exchange, phi: float = PHI, slewed_s: float = 0.0) -> ClockOffset:

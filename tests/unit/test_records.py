@@ -108,6 +108,15 @@ def test_every_field_of_a_measured_row_is_in_the_table_with_its_type() -> None:
     claimed = next(error for error in told if error.no_claim is None)
     known = claimed._replace(offset=claimed.offset._replace(at_ns=mjd_to_unix_ns(60001)), realises="UTC(LAB)")
     record = Recorder("lab", "probe-1", 2, book).time_error(known)
+    linked = known._replace(
+        offset=known.offset._replace(correction_s=1e-6, bound_asymmetry_s=2e-6, u_asymmetry_s=1e-6),
+        bound_parts={**known.bound_parts, "asymmetry": 2e-6, "reference_asymmetry": 2e-6},
+        u_parts={**known.u_parts, "asymmetry": 1e-6, "reference_asymmetry": 1e-6},
+        tie=Tie("UTC(LAB)", link="cal", value_s=1e-9, source="calibration"),
+    )
+    record_of_link = RECORDER.time_error(linked)
+    check(record_of_link)
+    emitted |= set(record_of_link.fields)
     later = revised(record.fields, UtcEstimate(Label.FINAL, 2e-9, 2e-9, 1e-9, "two"))
     assert later is not None
     check(record._replace(fields=later))

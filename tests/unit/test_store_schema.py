@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import timesync.store
+from timesync.link_service import LINK_FIELDS
 from timesync.ptp_stack import CLOCK_FIELDS, PORT_FIELDS
 from timesync.records import FIELDS
 from timesync.store.local import COLUMNS
@@ -30,3 +31,9 @@ def test_every_field_stands_in_the_documented_table(table: Mapping[str, Field]) 
 
 def test_fast_columns_are_fields_in_seconds() -> None:
     assert {FIELDS[name].unit for name in COLUMNS} == {"s"}
+
+
+def test_every_field_of_a_link_stands_in_the_documented_table() -> None:
+    documented = set(README.read_text().splitlines())
+    wanted = [f"| `{name}` | {kind} | {unit} | {meaning} |" for name, (kind, unit, meaning) in LINK_FIELDS.items()]
+    assert [row for row in wanted if row not in documented] == []

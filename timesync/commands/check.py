@@ -106,8 +106,7 @@ def _summary_json(settings: ProbeSettings, notes: Sequence[Remark]) -> dict[str,
 def _summary(settings: ProbeSettings, notes: Sequence[Remark]) -> Iterator[str]:
     yield f"{settings.source}: good. Probe {settings.site.probe} at {settings.site.name}."
     references = [
-        (name, tie.realises, f"{tie.bound_s:g} s", f"{tie.u_s:g} s", _until(tie) or "no end declared")
-        for name, tie in _references(settings)
+        (name, tie.realises, *_how_well(tie), _until(tie) or "no end declared") for name, tie in _references(settings)
     ]
     yield from _table("References", ("NAME", "REALISES", "BOUND", "u", "VALID UNTIL"), references)
     rows = [
@@ -158,6 +157,13 @@ def _sinks(settings: ProbeSettings) -> Iterator[tuple[str, str]]:
 def _rhythm(target: TargetSettings) -> str:
     interval = f"{number_text(target.interval_s)} s"
     return interval if target.burst == 1 else f"{interval}, {target.burst} at a time"
+
+
+def _how_well(tie: Tie) -> tuple[str, str]:
+    """Bound and u as they are declared, or the link that measures them."""
+    if tie.no_claim is not None:
+        return f"by {tie.link}", f"by {tie.link}"
+    return f"{tie.bound_s:g} s", f"{tie.u_s:g} s"
 
 
 def _until(tie: Tie) -> str | None:

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from timesync.config.checks import room_for_timeout
+from timesync.reference.link import initial_tie
 from timesync.settings import (
     HistorySettings,
     HttpSettings,
     InfluxSettings,
+    KnownPath,
+    LinkSettings,
     LocalReferenceSettings,
     LogSettings,
     ProbeSettings,
@@ -23,6 +26,7 @@ from timesync.settings import (
     Tie,
     UtcSettings,
 )
+from timesync.timescale import NS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,14 +51,19 @@ def build(draft: Draft, environment: Mapping[str, str]) -> ProbeSettings:
     spool = dict(values["spool"])
     spool["directory"] = spool["directory"] or state_directory(environment)
     local = values["local_reference"]
+    links = tuple(_link(section) for section in draft.many["link"])
+    by_reference = {link.reference: link for link in links}
     default = values["reference"]["default"] or _first_reference(draft)
     return ProbeSettings(
         site=SiteSettings(**values["site"]),
-        targets=tuple(_target(target, default) for target in draft.many["target"]),
+        targets=tuple(
+            _target(target, default, by_reference.get(target.values["name"])) for target in draft.many["target"]
+        ),
         spool=SpoolSettings(**spool),
-        local_reference=LocalReferenceSettings(_tie(local, ""), local["settle_s"])
+        local_reference=LocalReferenceSettings(_tie(local, "", by_reference.get("local")), local["settle_s"])
         if draft.single["local_reference"].given
         else None,
+        links=links,
         history=HistorySettings(**values["history"]),
         influx=tuple(InfluxSettings(**sink.values) for sink in draft.many["influxdb"]),
         http=HttpSettings(**values["http"]),
@@ -78,7 +87,22 @@ def _first_reference(draft: Draft) -> str | None:
     return "local" if draft.single["local_reference"].given else None
 
 
-def _target(target: Section, default_reference: str | None) -> TargetSettings:
+def _link(section: Section) -> LinkSettings:
+    values = dict(section.values)
+    for instant in ("calibrated_at", "valid_until"):
+        values[f"{instant}_ns"] = values.pop(instant)
+    if values["calibrated_at_ns"] is not None:
+        values["calibrated_at_ns"] -= _counted_to_its_end(section)
+    return LinkSettings(**{name: value for name, value in values.items() if value is not None})
+
+
+def _counted_to_its_end(section: Section) -> int:
+    """A date is read to its end, ns; a calibration holds from the date's beginning."""
+    at_ns = section.values["calibrated_at"]
+    return NS_PER_DAY if at_ns % NS_PER_DAY == 0 else 0
+
+
+def _target(target: Section, default_reference: str | None, link: LinkSettings | None) -> TargetSettings:
     values = target.values
     is_reference = "realises" in target.given
     return TargetSettings(
@@ -91,11 +115,21 @@ def _target(target: Section, default_reference: str | None) -> TargetSettings:
         else min(values["timeout_s"], room_for_timeout(target)),
         burst=values["burst"],
         burst_spacing_s=values["burst_spacing_s"],
-        tie=_tie(values, "tie_") if is_reference else None,
+        tie=_tie(values, "tie_", link) if is_reference else None,
         reference=None if is_reference else values["reference"] or default_reference,
         options=dict(target.rest),
+        path=_path(target),
     )
 
 
-def _tie(values: Mapping[str, Any], prefix: str) -> Tie:
+def _path(target: Section) -> KnownPath | None:
+    names = ("minimum_delay_s", "asymmetry_s", "asymmetry_bound_s", "asymmetry_u_s")
+    if not target.given.intersection(names):
+        return None
+    return KnownPath(*(target.values[name] for name in names))
+
+
+def _tie(values: Mapping[str, Any], prefix: str, link: LinkSettings | None) -> Tie:
+    if link is not None:
+        return initial_tie(link, values["realises"])
     return Tie(values["realises"], values[f"{prefix}bound_s"], values[f"{prefix}u_s"], values[f"{prefix}valid_until"])

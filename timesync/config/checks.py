@@ -10,6 +10,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from timesync import plugin
+from timesync.config.keys import find_key
 from timesync.config.sections import report_unknown_key
 from timesync.config.wording import closest, joined, number_text, printable, shown
 from timesync.errors import ConfigError, DataError
@@ -75,6 +76,13 @@ def check_ties(draft: Draft) -> None:
                     'Add realises = "UTC(...)" to make it a reference, or remove the tie',
                 )
             continue
+        linked = any(
+            link.has("reference") and link.values["reference"] == target.values["name"] for link in draft.many["link"]
+        )
+        if linked:
+            for name in ties:
+                draft.report(f"{target.where}: {name}", "its [[link]] says how it is tied", "Remove one of the two")
+            continue
         for name, meaning in (("tie_bound_s", "bound"), ("tie_u_s", "standard uncertainty")):
             if name not in target.given:
                 draft.report(
@@ -84,6 +92,98 @@ def check_ties(draft: Draft) -> None:
                 )
         _check_u_within_bound(draft, target, "tie_bound_s", "tie_u_s")
     _check_u_within_bound(draft, draft.single["local_reference"], "bound_s", "u_s")
+
+
+# What each kind of link must say, and what else it may.
+LINK_KEYS = {
+    "calibrated": (("bound_s", "u_s"), ("value_s", "calibrated_at", "certificate")),
+    "network": (("through",), ("window_s", "rate_bound", "max_age_s")),
+    "gnss": (
+        ("folder", "laboratory_folder", "bound_s", "u_s"),
+        ("value_s", "certificate", "method", "code", "least_elevation_deg", "rate_bound", "max_age_s"),
+    ),
+}
+ALL_KINDS = {"name", "reference", "kind", "valid_until"}
+
+
+def check_links(draft: Draft) -> None:
+    """A link belongs to a reference, one to each; it says what its kind needs, and nothing of another kind."""
+    targets = {target.values["name"]: target for target in draft.many["target"] if target.has("name")}
+    seen: dict[str, str] = {}
+    for link in draft.many["link"]:
+        if link.has("reference"):
+            reference = link.values["reference"]
+            _check_reference_of_link(draft, link, targets, reference)
+            if reference in seen:
+                draft.report(
+                    f"{link.where}: reference",
+                    f"{shown(reference)} has the link {seen[reference]}",
+                    "Remove one of them",
+                )
+            seen.setdefault(reference, shown(link.values["name"] or ""))
+        if link.has("kind"):
+            needed, more = LINK_KEYS[link.values["kind"]]
+            kind = shown(link.values["kind"])
+            for name in needed:
+                if name not in link.given:
+                    draft.report(
+                        link.where,
+                        f"a link of kind {kind} needs {name}",
+                        f"Add {name} ({find_key('link', name).meaning})",
+                    )
+            for name in sorted(link.given - ALL_KINDS - set(needed + more)):
+                draft.report(
+                    f"{link.where}: {name}", f"a link of kind {kind} has no such key", "Remove it, or correct kind"
+                )
+        _check_u_within_bound(draft, link, "bound_s", "u_s")
+        if link.has("through"):
+            _check_through(draft, link, targets)
+
+
+def _check_reference_of_link(draft: Draft, link: Section, targets: Mapping[str, Section], reference: str) -> None:
+    where = f"{link.where}: reference"
+    if reference == LOCAL:
+        if not draft.single["local_reference"].given:
+            draft.report(where, '"local" is the host clock, and [local_reference] is missing', "Add [local_reference]")
+        elif link.has("kind") and link.values["kind"] == "network":
+            draft.report(
+                where,
+                "the host clock cannot be linked by the network here",
+                "Measure it as a target, or declare its tie",
+            )
+    elif reference not in targets:
+        guess = closest(reference, list(targets))
+        remedy = f'Did you mean "{guess}"?' if guess else "Name a target that has realises"
+        draft.report(where, f"there is no target {shown(reference)}", remedy)
+    elif "realises" not in targets[reference].given:
+        what = f"{shown(reference)} does not say which UTC(k) it realises"
+        draft.report(where, what, f'Add realises = "UTC(...)" to {shown(reference)}')
+
+
+def _check_through(draft: Draft, link: Section, targets: Mapping[str, Section]) -> None:
+    name, where = link.values["through"], f"{link.where}: through"
+    through, reference = targets.get(name), targets.get(link.values["reference"] or "")
+    if through is None or "realises" not in through.given or through is reference:
+        draft.report(where, f"{shown(name)} is no other target that realises a UTC(k)", "Name the laboratory's server")
+    elif any(other.values["reference"] == name and other.values["kind"] == "network" for other in draft.many["link"]):
+        draft.report(where, f"{shown(name)} is itself linked by the network", "Name a server that has a tie of its own")
+    elif reference is not None and reference.values["realises"] != through.values["realises"]:
+        what = f"{shown(name)} realises {through.values['realises']}, and the reference {reference.values['realises']}"
+        draft.report(where, what, "Correct realises of one of them")
+
+
+def check_paths(draft: Draft) -> None:
+    """A known asymmetry says how well it is known."""
+    for target in draft.many["target"]:
+        if "asymmetry_s" in target.given:
+            for name in ("asymmetry_bound_s", "asymmetry_u_s"):
+                if name not in target.given:
+                    draft.report(
+                        target.where,
+                        f"asymmetry_s is said, and {name} is not",
+                        f"Add {name} = {find_key('target', name).example}",
+                    )
+        _check_u_within_bound(draft, target, "asymmetry_bound_s", "asymmetry_u_s")
 
 
 def _check_u_within_bound(draft: Draft, section: Section, bound: str, u: str) -> None:
@@ -302,6 +402,8 @@ CHECKS: tuple[Callable[[Draft], None], ...] = (
     check_position,
     check_names,
     check_ties,
+    check_links,
+    check_paths,
     check_references,
     check_schedules,
     check_kinds,

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from timesync.config.keys_measuring import CLOCK, KEYS, LOCAL_REFERENCE, NAMES, REFERENCE, SITE, TARGET, UNCERTAINTY
+from timesync.config.keys_measuring import (
+    CLOCK,
+    KEYS,
+    LINK,
+    LOCAL_REFERENCE,
+    NAMES,
+    REFERENCE,
+    SITE,
+    TARGET,
+    UNCERTAINTY,
+)
 from timesync.config.keys_results import HISTORY, HTTP, INFLUXDB, LOG, SPOOL, STABILITY, UTC
 
 if TYPE_CHECKING:
@@ -21,6 +31,7 @@ TABLES: tuple[Table, ...] = (
     TARGET,
     REFERENCE,
     LOCAL_REFERENCE,
+    LINK,
     KEYS,
     CLOCK,
     NAMES,

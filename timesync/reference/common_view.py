@@ -5,8 +5,8 @@ orbit and the ionosphere, cancel; by all in view each receiver's satellites are 
 What is rejected is counted.
 
 Rejection, the same for both: of all values (differences, or REFSYS of one receiver) of an epoch the median is taken away; what is
-further than `REJECT` times 1.4826 times the median absolute residual from 0 is rejected, once. With fewer than `FEW` values
-nothing is rejected.
+further than `REJECT` times 1.4826 times the median absolute residual from 0, and further than 1 ns, is rejected, once. With fewer
+than `FEW` values nothing is rejected.
 
 Sources: D. Allan and M. Weiss, "Accurate time and frequency transfer during common-view of a GPS satellite", Proc. 34th FCS (1980);
 Z. Jiang and G. Petit, "Time transfer with GPS satellites all in view", ATF (2004).
@@ -29,6 +29,7 @@ __all__ = ["METHODS", "Comparison", "Epoch", "all_in_view", "best_code", "common
 
 REJECT = 5.0
 FEW = 8
+LEAST_REJECTED_S = 1e-9
 MAD_TO_SD = 1.4826
 FULL_TRACK_S = 780  # shorter tracks belong to a satellite that rose or set, and scatter more
 # Ionosphere-free combinations first, then the codes of one frequency.
@@ -144,7 +145,7 @@ def _without_outliers(by_epoch: Mapping[int, list[float]]) -> tuple[dict[int, li
     count = sum(map(len, by_epoch.values()))
     if len(residuals) < FEW:
         return dict(by_epoch), count, 0
-    limit = REJECT * MAD_TO_SD * median(residuals)
+    limit = max(LEAST_REJECTED_S, REJECT * MAD_TO_SD * median(residuals))
     kept = {
         at_ns: good
         for at_ns, values in by_epoch.items()

@@ -5,7 +5,7 @@ before and after it; epochs of the probe's clock (its steps and suspends) are ne
 no claim, and the record says so. What does not cancel (paths, precisions, the reference's own claim) is in the bound.
 
 With x_T = target - probe and x_R = reference - probe, both seen by one probe at one instant, x_T - x_R is target minus
-reference whatever the probe's clock does; the reference's tie adds (reference - UTC(k)), declared as zero with a bound.
+reference whatever the probe's clock does; the reference's tie adds (reference - UTC(k)), a value with a bound.
 
 The line between two reference measurements d1 before and d2 after leaves an error of at most 2 phi d1 d2 / (d1 + d2) for a
 probe's clock whose rate stays within phi of any constant. Outside all measurements the last one is held, and the error grows
@@ -64,6 +64,8 @@ class _AtInstant(NamedTuple):
     upstream_s: float
     interpolation_s: float
     quality: Quality
+    asymmetry_s: float
+    u_asymmetry_s: float
 
 
 def _at_ns(offset: ClockOffset) -> int:
@@ -80,7 +82,7 @@ class Differencer:
 
     def __init__(self, name: str, tie: Tie, *, max_age_s: float, phi: float = PHI, slewed: Slewed = steady) -> None:
         self.name = name
-        self.tie = tie
+        self.tie = self.declared = tie
         self._max_age_ns = round(max_age_s * 1e9)
         self._phi = phi
         self._slewed = slewed
@@ -91,8 +93,8 @@ class Differencer:
 
     def same_rules(self, other: Differencer) -> bool:
         """Whether another would make the same of the same measurements."""
-        mine = (self.name, self.tie, self._max_age_ns, self._phi)
-        return mine == (other.name, other.tie, other._max_age_ns, other._phi)
+        mine = (self.name, self.declared, self._max_age_ns, self._phi)
+        return mine == (other.name, other.declared, other._max_age_ns, other._phi)
 
     @property
     def waiting(self) -> int:
@@ -173,16 +175,12 @@ class Differencer:
         self._ready = deque(offset for offset in self._ready if offset.target != target)
 
     def _itself(self, offset: ClockOffset) -> TimeError:
-        """The reference against UTC(k): zero by declaration, with its own claim and tie as bound."""
-        expired = self._expired(offset.at_ns)
-        if expired is not None:
-            return TimeError(offset, self.name, self.tie.realises, no_claim=expired)
+        """The reference against UTC(k): what its tie says, with its own claim and tie as bound."""
+        untied = self.tie.why_not(offset.at_ns)
+        if untied is not None:
+            return TimeError(offset, self.name, self.tie.realises, no_claim=untied)
         bound = {"upstream": offset.upstream_s, "tie": self.tie.bound_s}
         return _claimed(offset, self.name, self.tie, 0.0, bound, _standard_parts(bound, self.tie, None), Quality.ITSELF)
-
-    def _expired(self, at_ns: int) -> Reason | None:
-        until_ns = self.tie.valid_until_ns
-        return Reason.REFERENCE_EXPIRED if until_ns is not None and at_ns > until_ns else None
 
     def _difference(self, offset: ClockOffset) -> TimeError:
         """The claim for an offset in its final form: its scatter is counted."""
@@ -195,9 +193,9 @@ class Differencer:
         return self._claim(offset, reference)
 
     def _claim(self, offset: ClockOffset, reference: _AtInstant | None) -> TimeError:
-        expired = self._expired(offset.at_ns)
-        if expired is not None or reference is None:
-            return TimeError(offset, self.name, self.tie.realises, no_claim=expired or Reason.REFERENCE_STALE)
+        untied = self.tie.why_not(offset.at_ns)
+        if untied is not None or reference is None:
+            return TimeError(offset, self.name, self.tie.realises, no_claim=untied or Reason.REFERENCE_STALE)
         bound = {
             "path": offset.bound_path_s,
             "timestamping": offset.bound_timestamping_s,
@@ -210,6 +208,8 @@ class Differencer:
             "tie": self.tie.bound_s,
         }
         u = _standard_parts(bound, self.tie, self._scatter.get(offset.target))
+        _add_asymmetry(bound, u, "asymmetry", offset.bound_asymmetry_s, offset.u_asymmetry_s)
+        _add_asymmetry(bound, u, "reference_asymmetry", reference.asymmetry_s, reference.u_asymmetry_s)
         return _claimed(offset, self.name, self.tie, offset.offset_s - reference.offset_s, bound, u, reference.quality)
 
     def _at(self, offset: ClockOffset) -> _AtInstant | None:
@@ -237,6 +237,9 @@ class Differencer:
             w1 * earlier.upstream_s + w2 * later.upstream_s,
             2.0 * self._phi * d1_s * d2_s / gap_s + slew_s if gap_s > 0 else 0.0,
             Quality.INTERPOLATED,
+            # One path, known alike before and after: no mean makes it better.
+            max(earlier.bound_asymmetry_s, later.bound_asymmetry_s),
+            max(earlier.u_asymmetry_s, later.u_asymmetry_s),
         )
 
     def _held(self, references: Sequence[ClockOffset], index: int, at_ns: int) -> _AtInstant:
@@ -252,6 +255,8 @@ class Differencer:
             single.upstream_s,
             self._greatest_rate(references, index) * age_s + slew_s,
             Quality.HELD,
+            single.bound_asymmetry_s,
+            single.u_asymmetry_s,
         )
 
     def _greatest_rate(self, references: Sequence[ClockOffset], index: int) -> float:
@@ -284,7 +289,7 @@ class LocalReference:
 
     def __init__(self, tie: Tie, name: str = "local", *, settle_s: float = 300.0, epoch: int = 0) -> None:
         self.name = name
-        self.tie = tie
+        self.tie = self.declared = tie
         self.settle_s = settle_s
         self._epoch = epoch
         self._settled_ns: int | None = None
@@ -299,9 +304,9 @@ class LocalReference:
         self._epoch, self._settled_ns = other._epoch, other._settled_ns
 
     def _no_claim(self, offset: ClockOffset) -> Reason | None:
-        until_ns = self.tie.valid_until_ns
-        if until_ns is not None and offset.at_ns > until_ns:
-            return Reason.REFERENCE_EXPIRED
+        untied = self.tie.why_not(offset.at_ns)
+        if untied is not None:
+            return untied
         if self._settled_ns is not None and offset.clock_epoch == self._epoch and offset.at_ns < self._settled_ns:
             return Reason.LOCAL_CLOCK_STEPPED
         return None
@@ -322,6 +327,7 @@ class LocalReference:
         scatter = self._scatter.setdefault(offset.target, TypeA())
         scatter.push(offset.clock_epoch, offset.at_ns, offset.offset_s)
         u = _standard_parts(bound, self.tie, scatter)
+        _add_asymmetry(bound, u, "asymmetry", offset.bound_asymmetry_s, offset.u_asymmetry_s)
         return _claimed(offset, self.name, self.tie, offset.offset_s, bound, u, Quality.LOCAL)
 
     def forget(self, target: str) -> None:
@@ -338,6 +344,13 @@ def _standard_parts(bound: Mapping[str, float], tie: Tie, scatter: TypeA | None)
     return parts
 
 
+def _add_asymmetry(bound: dict[str, float], u: dict[str, float], name: str, bound_s: float, u_s: float) -> None:
+    """A declared asymmetry's own uncertainty, where one is declared."""
+    if bound_s or u_s:
+        bound[name] = bound_s
+        u[name] = u_s
+
+
 def _claimed(
     offset: ClockOffset,
     reference: str,
@@ -347,7 +360,7 @@ def _claimed(
     u: dict[str, float],
     quality: Quality,
 ) -> TimeError:
-    """A time error with its parts summed."""
+    """A time error with its parts summed: target minus reference `x_s`, plus reference minus UTC(k) by the tie."""
     bound_s = bound_of(bound)
     u_s = standard_uncertainty_s(u, bound_s)
-    return TimeError(offset, reference, tie.realises, x_s, bound_s, u_s, None, bound, u, quality)
+    return TimeError(offset, reference, tie.realises, x_s + tie.value_s, bound_s, u_s, None, bound, u, quality, tie)
