@@ -10,31 +10,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from timesync.errors import Problem, TimesyncError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from timesync.model import Event, Outcome
     from timesync.settings import ProbeSettings, TargetSettings
 
 __all__ = [
+    "Capture",
     "Demonstration",
     "Engine",
     "EngineContext",
     "EngineCounts",
+    "Frame",
+    "Frames",
     "ProbeKind",
     "Prober",
+    "Recorder",
     "UnknownProbeKindError",
     "kinds",
+    "load_capture",
     "load_demonstration",
     "load_kind",
 ]
 
 GROUP = "timesync.probes"
 DEMONSTRATIONS = "timesync.demonstrations"
+CAPTURES = "timesync.captures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +141,75 @@ class Demonstration(Protocol):
         ...
 
 
+class Frame(NamedTuple):
+    """A frame as it was captured: when (Unix ns of the capture's clock, None: not told), pcap's link type, its octets, how long it
+    was on the wire, and the unit of its time stamp."""
+
+    at_ns: int | None
+    link_type: int
+    data: bytes
+    wire_octets: int
+    resolution_ns: int
+
+
+class Frames(Protocol):
+    """Frames in the order of their capture; None where an interface has nothing for a while."""
+
+    notes: list[str]
+    dropped: int | None
+
+    @property
+    def share(self) -> float | None:
+        """How much of a file has been read, 0 to 1; None where that cannot be told."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """False where a file ends before its end."""
+        ...
+
+    def __iter__(self) -> Iterator[Frame | None]: ...
+
+    def close(self) -> None:
+        """Let go of the file or interface; `dropped` is final then."""
+        ...
+
+
+class Recorder(Protocol):
+    """A capture file that is written."""
+
+    written: int
+    left_out: int
+
+    def write(self, frame: Frame) -> None:
+        """Add a frame."""
+        ...
+
+    def close(self) -> None:
+        """End the file."""
+        ...
+
+
+class Capture(Protocol):
+    """What reads frames from interfaces and capture files."""
+
+    def interfaces(self) -> Sequence[str]:
+        """The interfaces of this machine."""
+        ...
+
+    def open_file(self, name: str) -> Frames:
+        """The frames of a file ("-": standard input). Raises DataError."""
+        ...
+
+    def open_interface(self, name: str, *, filter_text: str, ntp_ports: Sequence[int], promiscuous: bool) -> Frames:
+        """The frames that pass an interface. Raises DataError."""
+        ...
+
+    def open_writer(self, path: Path) -> Recorder:
+        """A capture file to write. Raises DataError."""
+        ...
+
+
 class UnknownProbeKindError(TimesyncError):
     """No installed package offers a probe kind of that name."""
 
@@ -167,3 +243,13 @@ def load_demonstration() -> Demonstration:
         make: Callable[[], Demonstration] = entry.load()
         return make()
     raise UnknownProbeKindError("no demonstration network is installed; give a configuration with --config")
+
+
+def load_capture() -> Capture:
+    """What reads frames. Raises `UnknownProbeKindError` if nothing that is installed does."""
+    for entry in entry_points(group=CAPTURES):
+        found: Capture = entry.load()
+        return found
+    raise UnknownProbeKindError(
+        "nothing that reads captures is installed; install timesync anew: pip install 'timesync[capture]'"
+    )

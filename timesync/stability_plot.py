@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from timesync.stability.masks import Mask
     from timesync.stability_report import Analysis
 
-__all__ = ["need_matplotlib", "plot"]
+__all__ = ["COLOURS", "NO_METADATA", "STYLE", "need_matplotlib", "plain_svg", "plot"]
 
 # Blue, vermilion, green, purple, orange, sky blue, black: dark enough on white first.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -84,10 +84,10 @@ def plot(analyses: Sequence[Analysis], path: Path, *, title: str | None = None) 
         figure = _figure(analyses, title)
         data = BytesIO()
         suffix = path.suffix.lower().lstrip(".")
-        figure.savefig(data, format=suffix, dpi=220, metadata=_NO_METADATA.get(suffix))
+        figure.savefig(data, format=suffix, dpi=220, metadata=NO_METADATA.get(suffix))
     content = data.getvalue()
     if suffix == "svg":
-        content = _plain_svg(content.decode("utf-8"), _headline(analyses, title), _subtitle(analyses)).encode("utf-8")
+        content = plain_svg(content.decode("utf-8"), _headline(analyses, title), _subtitle(analyses)).encode("utf-8")
     try:
         path.write_bytes(content)
     except OSError as error:
@@ -104,14 +104,14 @@ def _families(text: str) -> list[str]:
     return [FONT, *(name for name in WIDE_FONTS if name in there)]
 
 
-_NO_METADATA: dict[str, dict[str, None]] = {
+NO_METADATA: dict[str, dict[str, None]] = {
     "svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
     "png": {"Software": None},
     "pdf": dict.fromkeys(("Creator", "Producer", "CreationDate")),
 }
 
 
-def _plain_svg(text: str, title: str, description: str) -> str:
+def plain_svg(text: str, title: str, description: str) -> str:
     """Without document type and metadata, which hold addresses; with a title for those who hear it."""
     text = re.sub(r"<!DOCTYPE.*?>\s*", "", text, count=1, flags=re.DOTALL)
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, count=1, flags=re.DOTALL)
