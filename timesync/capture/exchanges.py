@@ -20,10 +20,12 @@ __all__ = ["UNITS_PER_NS", "UNIT_S", "OneWay", "Pair", "SyncPoint"]
 
 UNITS_PER_NS = 1 << 16
 UNIT_S = 1 / 65536e9
-# What two oscillators may drift apart, s/s (RFC 5905: PHI); it counts for the time between a Sync and the question it is used with.
+# What two oscillators may drift apart, s/s (RFC 5905: PHI); it counts for the time between a Sync and the question it is used
+# with.
 PHI = 15e-6
-# A round trip that is negative by less is the stamps' noise.
-NOISE_NS = 2000
+# A round trip that is negative by less is how a host is captured: the kernel stamps what it sends for the capture before it
+# stamps it for the sender, and the sender may be interrupted in between. The error is half of that, and in the bound.
+NOISE_NS = 50_000
 
 
 class SyncPoint(NamedTuple):
