@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["Job", "Scheduler", "Skip", "phase_s"]
 
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
-# A poll that is due this soon after one that begins comes with it, that much early: waking the loop costs as much as asking.
-# It is short beside any interval, and at a thousand polls a second it joins two or three.
-TOGETHER_S = 0.002
+# A poll that is due this soon after one that begins comes with it, that much early, but by no more than this share of its interval:
+# waking the loop, and writing to the disk what a turn of it brought, cost as much as asking. At a thousand polls a second it joins ten.
+TOGETHER_S = 0.010
+TOGETHER_SHARE = 0.01
 # How long a poll that was cancelled may take to end before it is left to itself.
 PATIENCE_S = 5.0
 # A target is measured within this time after its reference (the probe's oscillator is all that lies between).
@@ -67,6 +68,10 @@ class Job:
     burst_spacing_s: float = 0.0
     active: asyncio.Task[None] | None = field(default=None, repr=False)
     removed: bool = False
+    early_s: float = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.early_s = min(TOGETHER_S, TOGETHER_SHARE * self.interval_s)
 
 
 class Scheduler:
@@ -136,7 +141,7 @@ class Scheduler:
         if self._due:
             self.late_s = max(0.0, now_s - self._due[0][0])
         try:
-            while self._due and self._due[0][0] <= now_s + TOGETHER_S:
+            while self._due and self._due[0][0] <= now_s + self._due[0][2].early_s:
                 at_s, _, job = heapq.heappop(self._due)
                 if job.removed:
                     continue

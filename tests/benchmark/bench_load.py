@@ -5,9 +5,9 @@ itself (both pinned, where the machine has two). `probers` polls with as many ta
 request to clock offset; `rows` takes the outcomes through the pipeline too. The clock is shared, so an offset is its own error:
 its distribution is taken at 10 %, 50 % and 100 % of the `rows` rate by the daemon's own scheduler and pipeline (nothing stored).
 
-Part 2, the daemon: 1,000 targets at 1 Hz against a reference, spool and history on the disk, /metrics scraped every 15 s. Its
-processor time is read from /proc by the parent. At the end each poll must be a row: of the history, or of the spool, which is
-then emptied as the next start would.
+Part 2, the daemon: `timesync probe` with 1,000 targets at 1 Hz against a reference, spool and history on the disk, /metrics scraped
+every 15 s. Its processor time is read from /proc. At the end each request that the servers say they received must be a row: of the
+history, or of the spool, which is then emptied as the next start would.
 
 On a machine that is busy with other things the processor time of an exchange says more than the rate: both are told.
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import resource
 import sqlite3
 import statistics
@@ -25,6 +26,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +36,7 @@ from support.debian import missing
 from support.figures import Figures, options, quantile, text_table
 
 from timesync.clockwatch import ClockWatch, read_clocks
-from timesync.daemon import HISTORY_FILE, Daemon
+from timesync.daemon import HISTORY_FILE
 from timesync.measuring import Measuring
 from timesync.model import Exchange, Missed, Timestamping
 from timesync.pipeline import Pipeline
@@ -61,6 +63,12 @@ SCRAPE_EVERY_S = 15.0
 # The daemon is left alone for so long before its memory and its processor time count: caches fill, all targets begin.
 WARM_UP_S = 15.0
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+# The rows of the history by their reason (NULL: a measurement); the reason's place in a row's values is that of its name in the shape.
+REASONS_OF_ROWS = """
+SELECT (SELECT json_extract(CAST(detail.fields AS TEXT), '$[' || key || ']') FROM json_each(shape.names) WHERE value = 'sreason'), count(*)
+FROM point JOIN series ON series.id = point.series JOIN detail ON detail.id = point.detail JOIN shape ON shape.id = point.shape
+WHERE measurement = 'time_error' GROUP BY 1
+"""
 
 
 # The lab
@@ -74,10 +82,10 @@ def pin(pid: int, *, probe: bool) -> None:
 
 
 @contextmanager
-def servers(count: int) -> Iterator[list[str]]:
-    """So many chronyd processes on loopback; their addresses."""
+def servers(count: int) -> Iterator[list[Chronyd]]:
+    """So many chronyd processes on loopback."""
     with ExitStack() as stack:
-        addresses = []
+        running = []
         for number in range(count):
             # Enough memory in the server to keep the transmit times of all clients for interleaved mode.
             server = stack.enter_context(
@@ -85,8 +93,8 @@ def servers(count: int) -> Iterator[list[str]]:
             )
             assert server._program is not None
             pin(server._program.pid, probe=False)
-            addresses.append(f"{server.address}:{server.port}")
-        yield addresses
+            running.append(server)
+        yield running
 
 
 def targets(addresses: Sequence[str], count: int, interval_s: float) -> list[TargetSettings]:
@@ -251,48 +259,6 @@ async def scheduled(addresses: Sequence[str], rate: float, seconds: float) -> di
     }
 
 
-# Part 2, the daemon in a process of its own
-
-
-async def daemon(addresses: Sequence[str], directory: Path) -> dict[str, Any]:
-    """Run the daemon until the parent closes our standard input; prints its address first."""
-    warm = targets(addresses, DAEMON_TARGETS, 1.0)
-    probe = Daemon(settings_for(warm, directory))
-    loop = asyncio.get_running_loop()
-    lags_s: list[float] = []
-
-    async def watch_lag() -> None:
-        while True:
-            due_s = loop.time() + 0.1
-            await asyncio.sleep(0.1)
-            lags_s.append(loop.time() - due_s)
-
-    def started() -> None:
-        print(json.dumps({"urls": list(probe.urls)}), flush=True)
-
-    def parent_says() -> None:
-        loop.remove_reader(sys.stdin.fileno())
-        probe.stop()
-
-    loop.add_reader(sys.stdin.fileno(), parent_says)
-    watching = asyncio.create_task(watch_lag())
-    await probe.run(started)
-    watching.cancel()
-    states = probe.measuring.pipeline.states.values()
-    losses: dict[str, int] = {}
-    for state in states:
-        for reason, count in state.losses.items():
-            losses[reason.value] = losses.get(reason.value, 0) + count
-    return {
-        "polls": sum(state.polls for state in states),
-        "replies": sum(state.replies for state in states),
-        "losses": losses,
-        "loop_lag_p50_ms": quantile(lags_s, 0.5) * 1e3,
-        "loop_lag_p99_ms": quantile(lags_s, 0.99) * 1e3,
-        "loop_lag_max_ms": max(lags_s) * 1e3,
-    }
-
-
 def child(role: str, *words: str) -> subprocess.Popen[str]:
     """This script again, on the probe's core, in a role of its own."""
     process = subprocess.Popen(
@@ -319,6 +285,58 @@ def status_of(pid: int) -> tuple[float, float]:
     return (int(words[11]) + int(words[12])) / TICKS_PER_S, kilobytes / 1024
 
 
+# Part 2, the daemon as a site runs it
+
+
+def configuration(addresses: Sequence[str], directory: Path, port: int) -> str:
+    """A site of `DAEMON_TARGETS` targets at 1 Hz, the first of them the reference."""
+    lines = [
+        '[site]\nname = "lab"\nprobe = "probe"',
+        f'[spool]\ndirectory = "{directory}"',
+        f"[http]\nport = {port}",
+    ]
+    for number in range(DAEMON_TARGETS):
+        lines.append(
+            f'[[target]]\nname = "t{number:04d}"\naddress = "{addresses[number % len(addresses)]}"\ninterval_s = 1'
+        )
+        if number == 0:
+            lines.append('realises = "UTC(LAB)"\ntie_bound_s = 1e-7\ntie_u_s = 5e-8')
+    return "\n".join(lines) + "\n"
+
+
+def received(running: Sequence[Chronyd]) -> int:
+    """How many requests the servers say that they have received."""
+    reports = [server.command("serverstats") for server in running]
+    return sum(int(re.search(r"NTP packets received\s*:\s*(\d+)", report)[1]) for report in reports)  # type: ignore[index]  # it is there
+
+
+def scrape(url: str) -> tuple[float, int, str]:
+    """How long a scrape took (s), its size and its text."""
+    begun_s = time.monotonic()
+    with urllib.request.urlopen(url, timeout=30) as reply:
+        body = reply.read()
+    return time.monotonic() - begun_s, len(body), body.decode()
+
+
+def gauge(page: str, name: str) -> float:
+    """The one value of a metric that has no labels but the probe's own."""
+    return float(next(line for line in page.splitlines() if line.startswith(name + "{")).rpartition(" ")[2])
+
+
+def wait_for_page(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Until the daemon answers; raises RuntimeError if it ended instead."""
+    for _ in range(600):
+        if process.poll() is not None:
+            raise RuntimeError(f"timesync probe ended with {process.returncode}")
+        try:
+            scrape(url)
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError("timesync probe did not answer within 30 s")
+
+
 async def deliver_rest(directory: Path) -> int:
     """What the next start would do with what the daemon did not hand on in its last seconds; how many records that was."""
     sink = HistorySink(directory / HISTORY_FILE, None, clock_ns=time.time_ns, report=lambda event: None)
@@ -334,45 +352,64 @@ async def deliver_rest(directory: Path) -> int:
     return left
 
 
-def watch_daemon(addresses: Sequence[str], seconds: float) -> dict[str, Any]:
+def watch_daemon(running: Sequence[Chronyd], seconds: float) -> dict[str, Any]:
     """Start the daemon, scrape it, read what it uses, end it, and count its history and what was left in its spool."""
-    with tempfile.TemporaryDirectory(prefix="bench-load-") as folder:
-        process = child("daemon", folder, *addresses)
-        assert process.stdout is not None
-        url = json.loads(process.stdout.readline())["urls"][0]
+    addresses = [f"{server.address}:{server.port}" for server in running]
+    before = received(running)
+    with tempfile.TemporaryDirectory(prefix="bench-load-") as name:
+        folder, port = Path(name), free_port()
+        state = folder / "state"
+        file = folder / "site.toml"
+        file.write_text(configuration(addresses, state, port))
+        log = (folder / "log").open("wb")
+        process = subprocess.Popen(
+            [Path(sys.executable).with_name("timesync"), "probe", "--config", file], stdout=log, stderr=log
+        )
+        pin(process.pid, probe=True)
+        url = f"http://127.0.0.1:{port}/metrics"
+        wait_for_page(url, process)
         time.sleep(WARM_UP_S)
         begun_s = time.monotonic()
         first_cpu_s, _ = status_of(process.pid)
         memory: list[tuple[float, float]] = []
         scrapes: list[tuple[float, int]] = []
+        loop_lags_s, poll_lags_s = [], []
         next_scrape_s = begun_s
         while (now_s := time.monotonic()) < begun_s + seconds:
             memory.append((now_s - begun_s, status_of(process.pid)[1]))
             if now_s >= next_scrape_s:
                 next_scrape_s += SCRAPE_EVERY_S
-                with urllib.request.urlopen(url.rstrip("/") + "/metrics", timeout=30) as reply:
-                    size = len(reply.read())
-                scrapes.append((time.monotonic() - now_s, size))
+                taken_s, size, page = scrape(url)
+                scrapes.append((taken_s, size))
+                loop_lags_s.append(gauge(page, "timesync_event_loop_lag_seconds"))
+                poll_lags_s.append(gauge(page, "timesync_schedule_lag_seconds"))
             time.sleep(1.0)
         last_cpu_s, _ = status_of(process.pid)
         wall_s = time.monotonic() - begun_s
-        found = answer(process)
-        found["left_in_spool"] = asyncio.run(deliver_rest(Path(folder)))
-        with sqlite3.connect(Path(folder) / HISTORY_FILE) as history:
-            (rows,) = history.execute(
-                "SELECT count(*) FROM point JOIN series ON series.id = point.series WHERE measurement = 'time_error'"
-            ).fetchone()
+        process.terminate()
+        if process.wait(60) != 0:
+            raise RuntimeError(f"timesync probe ended with {process.returncode}")
+        log.close()
+        left = asyncio.run(deliver_rest(state))
+        with sqlite3.connect(state / HISTORY_FILE) as history:
+            rows = Counter(dict(history.execute(REASONS_OF_ROWS).fetchall()))
+        requests = received(running) - before
+    measured = rows.pop(None, 0)
     third = max(1, len(memory) // 3)
     return {
-        **found,
         "seconds": wall_s,
-        "rows": rows,
+        "requests": requests,
+        "measured": measured,
+        "losses": rows,
+        "left_in_spool": left,
         "cpu_percent": 100 * (last_cpu_s - first_cpu_s) / wall_s,
         "rss_mb": max(size for _, size in memory),
         "growth_mb": statistics.median(m for _, m in memory[-third:]) - statistics.median(m for _, m in memory[:third]),
         "memory_mb": [[round(at, 1), round(size, 2)] for at, size in memory],
         "scrape_s": max(taken for taken, _ in scrapes),
         "scrape_bytes": max(size for _, size in scrapes),
+        "loop_lag_ms": [round(lag * 1e3, 3) for lag in loop_lags_s],
+        "poll_lag_ms": [round(lag * 1e3, 3) for lag in poll_lags_s],
     }
 
 
@@ -428,19 +465,21 @@ def report_errors(figures: Figures, found: dict[str, dict[str, Any]]) -> None:
 
 def report_daemon(figures: Figures, found: dict[str, Any]) -> None:
     """What the whole daemon uses."""
+    sent_and_missed = sum(found["losses"].values())
     print(
-        f"\ndaemon, {DAEMON_TARGETS} targets at 1 Hz for {found['seconds']:.0f} s: {found['polls']} polls, "
-        f"{found['replies']} replies, losses {found['losses'] or 'none'}, {found['rows']} rows "
-        f"({found['left_in_spool']} of them still in the spool at the end)\n"
-        f"scrape of {found['scrape_bytes'] / 1e6:.1f} MB in at most {found['scrape_s'] * 1e3:.0f} ms; event loop late by "
-        f"p50 {found['loop_lag_p50_ms']:.2f}, p99 {found['loop_lag_p99_ms']:.2f}, at most {found['loop_lag_max_ms']:.1f} ms",
+        f"\ndaemon, {DAEMON_TARGETS} targets at 1 Hz for {found['seconds']:.0f} s: {found['requests']} requests reached the servers, "
+        f"{found['measured']} rows with a measurement, others {found['losses'] or 'none'} "
+        f"({found['left_in_spool']} rows were still in the spool at the end)\n"
+        f"scrape of {found['scrape_bytes'] / 1e6:.1f} MB in at most {found['scrape_s'] * 1e3:.0f} ms; as the scrapes saw it the event "
+        f"loop was late by {statistics.median(found['loop_lag_ms']):.2f} ms (at most {max(found['loop_lag_ms']):.1f}) and a poll by "
+        f"{statistics.median(found['poll_lag_ms']):.2f} ms (at most {max(found['poll_lag_ms']):.1f})",
         flush=True,
     )
     figures.add("daemon: CPU share of one core", found["cpu_percent"], "%", limit=CPU_LIMIT_PERCENT)
     figures.add("daemon: resident memory, largest", found["rss_mb"], "MB", limit=RSS_LIMIT_MB)
     figures.add("daemon: growth of resident memory", found["growth_mb"], "MB", limit=GROWTH_LIMIT_MB)
-    figures.add("daemon: polls without a row", found["polls"] - found["rows"], "", limit=0)
-    figures.add("daemon: event loop lag, p99", found["loop_lag_p99_ms"], "ms")
+    without = max(0, found["requests"] - found["measured"] - sent_and_missed)
+    figures.add("daemon: requests without a row", without, "", limit=0)
 
 
 def main() -> None:
@@ -457,11 +496,12 @@ def main() -> None:
         sys.exit(reason)
     figures = Figures()
     details: dict[str, object] = {}
-    with servers(SERVERS) as addresses:
+    with servers(SERVERS) as running:
+        addresses = [f"{server.address}:{server.port}" for server in running]
         if chosen.part != "daemon":
             details["rate"] = measure_rate(figures, addresses, quick=chosen.quick)
         if chosen.part != "rate":
-            found = watch_daemon(addresses, 60.0 if chosen.quick else 600.0)
+            found = watch_daemon(running, 60.0 if chosen.quick else 600.0)
             report_daemon(figures, found)
             details["daemon"] = found
     figures.finish(chosen.output, details)
@@ -486,8 +526,6 @@ def measure_rate(figures: Figures, addresses: Sequence[str], *, quick: bool) -> 
 
 def play(role: str, *words: str) -> dict[str, Any]:
     """What a child does."""
-    if role == "daemon":
-        return asyncio.run(daemon(words[1:], Path(words[0])))
     if role == "scheduled":
         return asyncio.run(scheduled(words[2:], float(words[0]), float(words[1])))
     return asyncio.run(saturate(words[1:], float(words[0]), rows=role == "rows"))

@@ -162,15 +162,28 @@ def test_every_turn_of_the_grid_is_a_poll_or_a_skip() -> None:
     run(main)
 
 
+def test_poll_of_a_short_interval_is_not_drawn_forward_by_more_than_a_hundredth_of_it() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        log, scheduler = Log(loop), Scheduler(loop)
+        for name, phase in (("a", 0.05), ("b", 0.0508), ("c", 0.052)):
+            scheduler.add(log.job(name, 0.1, phase))
+        await asyncio.sleep(0.1)
+        await scheduler.close()
+        assert log.times("a") == log.times("b") == [0.05]
+        assert log.times("c") == [0.052]
+
+    run(main)
+
+
 def test_polls_due_together_begin_together_and_each_keeps_its_grid() -> None:
     async def main(loop: VirtualLoop) -> None:
         log, scheduler = Log(loop), Scheduler(loop)
-        for name, phase in (("a", 0.5), ("b", 0.5015), ("c", 0.504)):
+        for name, phase in (("a", 0.5), ("b", 0.509), ("c", 0.512)):
             scheduler.add(log.job(name, 1.0, phase))
         await asyncio.sleep(3.0)
         await scheduler.close()
         assert log.times("a") == log.times("b") == [0.5, 1.5, 2.5]
-        assert log.times("c") == [0.504, 1.504, 2.504]
+        assert log.times("c") == [0.512, 1.512, 2.512]
         assert log.skipped == []
 
     run(main)

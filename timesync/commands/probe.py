@@ -7,6 +7,7 @@ import asyncio
 from pathlib import Path
 
 from timesync import logs
+from timesync.allocator import share_one_arena
 from timesync.config import load
 from timesync.reloading import hold_hangups
 
@@ -40,6 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Run the daemon; returns the exit status."""
     hold_hangups()
+    share_one_arena()
     settings = load(args.config)
     logs.set_up(settings.log)
     asyncio.run(_serve(args.config))

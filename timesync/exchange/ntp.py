@@ -13,7 +13,6 @@ timestamp, and the server says by what it echoes (our transmit nonce or our rece
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
@@ -173,8 +172,8 @@ class NtpClient(Generic[Token]):
         self._last: _Answered[Token] | None = None
         self._facts_octets = b""
         self._facts: ServerFacts | None = None
-        self._answered: deque[int] = deque(maxlen=2 * REMEMBERED)
-        self._expired: deque[int] = deque(maxlen=2 * REMEMBERED)
+        self._answered: list[int] = []  # no deques: empty ones take 600 octets, and most associations never lose a poll
+        self._expired: list[int] = []
 
     def request(self, transmit_nonce: int, receive_nonce: int, token: Token) -> bytes:
         """The datagram of a new poll; a poll still open is expired first.
@@ -273,12 +272,13 @@ class NtpClient(Generic[Token]):
             self._facts_octets, self._facts = octets, facts_of(packet, pivot_ns)
         return self._facts
 
-    def _retire_open(self, where: deque[int]) -> None:
+    def _retire_open(self, where: list[int]) -> None:
         request, self._open = self._open, None
         if request is not None:
             where.append(request.transmit)
             if request.receive:
                 where.append(request.receive)
+            del where[: -2 * REMEMBERED]
 
     def _refuse_unasked(self, packet: Packet) -> Refused[Token] | None:
         """A packet that is not a reply to the open request."""
