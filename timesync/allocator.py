@@ -1,8 +1,8 @@
 """How the C library's allocator serves a probe: one arena for all threads.
 
-Rule: nothing here may fail a start. The threads of a probe write to disks and render pages while the event loop measures; with an arena
-each (glibc's way) every one of them keeps its own high-water mark for ever, some megabytes a thread. A C library without the
-setting (musl) is left as it is.
+Rule: nothing here may fail a start. The threads of a probe write to disks and render pages while the event loop measures; with an
+arena each (glibc's way) every one of them keeps its own high-water mark for ever, some megabytes a thread. A C library without
+the setting (musl) is left as it is.
 
 Source: mallopt(3), M_ARENA_MAX.
 """

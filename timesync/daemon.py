@@ -215,11 +215,9 @@ class Daemon:
         """Put on the disk what this turn has brought; only then is anything else done with it."""
         drafts, self._new_drafts = self._new_drafts, []
         records, self._new_rows = self._new_rows, []
-        if drafts:  # first: a row of the same turn may be the better one of its draft
-            self._spool.append_drafts(drafts)
-        if not records:
+        if not (drafts or records):
             return
-        self._spool.append(records)
+        self._spool.append(records, drafts)
         self._delivery.wake()
         for record in records:
             self.exposition.observe(record)

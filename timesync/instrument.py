@@ -12,7 +12,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from timesync.errors import TimesyncError
 from timesync.model import ClockOffset, Exchange, Missed, Part, PtpFacts, Reported, ServerFacts, Timestamping
@@ -92,7 +92,7 @@ def _shown(value: object) -> str:
         return f"a {type(value).__name__}"
 
 
-def _fault(outcome: object) -> str:
+def _fault(outcome: Any) -> str:
     """What is wrong with an outcome; "" if it can be used."""
     look = LOOKS.get(type(outcome))
     if look is None:
@@ -103,15 +103,18 @@ def _fault(outcome: object) -> str:
         return fault_text(error)
 
 
-def _common_fault(outcome: object) -> str:
-    for name in ("target", "protocol"):
-        if type(getattr(outcome, name)) is not str or not getattr(outcome, name):
-            return f"{name} is {_shown(getattr(outcome, name))}, not a name"
-    if type(outcome.clock_epoch) is not int:  # type: ignore[attr-defined]  # each outcome has one
+def _common_fault(outcome: Outcome) -> str:
+    if type(outcome.target) is not str or not outcome.target:
+        return f"target is {_shown(outcome.target)}, not a name"
+    if type(outcome.protocol) is not str or not outcome.protocol:
+        return f"protocol is {_shown(outcome.protocol)}, not a name"
+    if type(outcome.clock_epoch) is not int:
         return "clock_epoch is not an integer"
     facts = getattr(outcome, "facts", None)
-    if facts is None:
-        return ""
+    return "" if facts is None else _facts_fault(facts)
+
+
+def _facts_fault(facts: ServerFacts | PtpFacts) -> str:
     if type(facts) not in (ServerFacts, PtpFacts):
         return f"facts are {_shown(facts)}"
     return _magnitude_fault("facts.upstream_s", float(facts.upstream_s)) or _magnitude_fault(
@@ -132,10 +135,10 @@ def _magnitude_fault(name: str, value: float) -> str:
 
 
 def _exchange_fault(exchange: Exchange) -> str:
-    for name in ("t1_ns", "t2_ns", "t3_ns", "t4_ns"):
-        fault = _instant_fault(name, getattr(exchange, name))
-        if fault:
-            return fault
+    instants = (exchange.t1_ns, exchange.t2_ns, exchange.t3_ns, exchange.t4_ns)
+    for value in instants:
+        if type(value) is not int or value not in INSTANTS:
+            return _instant_fault(f"t{instants.index(value) + 1}_ns", value)
     if type(exchange.tx_timestamping) is not Timestamping or type(exchange.rx_timestamping) is not Timestamping:
         return "its timestamping is none that is known"
     if (

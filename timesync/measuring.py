@@ -93,6 +93,8 @@ class Measuring:
         self._targets: dict[str, _Measured] = {}
         self._scheduler: Scheduler | None = None
         self._opened = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._clocks_read = False
 
     @property
     def clock_steps(self) -> int:
@@ -136,7 +138,8 @@ class Measuring:
         Raises ConfigError, UnknownProbeKindError or OSError if a target cannot be opened; nothing is left open then. An instrument
         that fails otherwise is opened again at each of its polls.
         """
-        self._scheduler = Scheduler(asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        self._scheduler = Scheduler(self._loop)
         try:
             for target in self.settings.targets:
                 self._begin(await self._opened_target(target, self.settings))
@@ -211,7 +214,16 @@ class Measuring:
         self._store(self.pipeline.flush())
 
     def clock_epoch(self) -> int:
-        """The epoch of the probe's clock now; a change of it is told and stored, and so is the begin of a slew."""
+        """The epoch of the probe's clock now; a change of it is told and stored, and so is the begin of a slew.
+
+        The clocks are read once in a turn of the loop. That is after everything that the turn handles has arrived; and a poll that
+        begins later in it, after a step that this reading has not seen, ends in another epoch and is refused.
+        """
+        if self._clocks_read:
+            return self._watch.epoch
+        if self._loop is not None:
+            self._clocks_read = True
+            self._loop.call_soon(self._read_again)
         reading = read_clocks()
         change = self._watch.observe(reading)
         if change is not None:
@@ -223,6 +235,9 @@ class Measuring:
         if slew is not None:
             self.event(_slew_event(slew))
         return self._watch.epoch
+
+    def _read_again(self) -> None:
+        self._clocks_read = False
 
     def event(self, event: Event) -> None:
         """Something happened: log it, store it, tell it."""

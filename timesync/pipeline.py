@@ -124,6 +124,7 @@ class Pipeline:
         self._events: list[Event] = []
         self._contradicted: set[str] = set()
         self._networks: dict[str, str] = {}
+        self._drafted: dict[int, tuple[ClockOffset, Record]] = {}  # by the offset's identity: what its row was made of
         self._local: LocalReference | None = None
         self.configure(settings)
 
@@ -218,6 +219,8 @@ class Pipeline:
             differencer.forget(name)
         if self._local is not None:
             self._local.forget(name)
+        self._drafted.clear()  # those of the others are made anew
+        self.recorder.forget(name)
         self._lost(name)
 
     def take_drafts(self) -> Sequence[Record]:
@@ -307,17 +310,21 @@ class Pipeline:
         complete = differencer.target(offset, now_ns)
         if not any(error.offset is offset for error in complete):
             waiting = TimeError(offset, reference, differencer.tie.realises, no_claim=Reason.REFERENCE_PENDING)
-            self._drafts.append(self.recorder.time_error(waiting))
+            draft = self.recorder.time_error(waiting)
+            self._drafts.append(draft)
+            self._drafted[id(offset)] = (offset, draft)
         return complete
 
     def _rows(self, errors: Iterable[TimeError]) -> list[Record]:
         rows = []
         for error in errors:
+            drafted = self._drafted.pop(id(error.offset), None)
             state = self.states.get(error.offset.target)
             if self._networks and error.reference != error.offset.target and error.offset.target in self._networks:
                 self._linked(error)
                 continue
             if state is not None and (state.error is None or _order(error) >= _order(state.error)):
                 state.error = error
-            rows.append(self.recorder.time_error(error))
+            draft = drafted[1] if drafted is not None and drafted[0] is error.offset else None
+            rows.append(self.recorder.time_error(error, draft))
         return rows

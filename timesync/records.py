@@ -199,15 +199,19 @@ class Recorder:
         self._probe = probe
         self._coverage_factor = float(coverage_factor)
         self._tags: dict[tuple[str, str, str | None], Mapping[str, str]] = {}
+        self._known: dict[str, tuple[object, Mapping[str, FieldValue]]] = {}
 
-    def time_error(self, error: TimeError) -> Record:
-        """The row of a measured sample, with its claim or the reason for none."""
+    def time_error(self, error: TimeError, draft: Record | None = None) -> Record:
+        """The row of a measured sample, with its claim or the reason for none; `draft` is the row that it replaces, if any."""
         offset = error.offset
-        fields = self._measured(offset)
+        # What was measured stays as it was; a draft has no more than that and what is set anew below.
+        fields = self._measured(offset) if draft is None else {**draft.fields}
         fields["claim"] = CLAIM_VALID if error.no_claim is None else error.no_claim.value
         fields["quality"] = error.quality.value
         if error.realises is not None:
             fields["realises"] = error.realises
+        else:
+            fields.pop("realises", None)
         if error.time_error_s is not None and error.bound_s is not None and error.u_s is not None:
             fields["time_error_s"] = error.time_error_s
             fields["time_error_bound_s"] = error.bound_s
@@ -240,7 +244,8 @@ class Recorder:
         }
         if missed.detail:
             fields["detail"] = missed.detail
-        _add_facts(fields, missed.facts)
+        if missed.facts is not None:
+            fields.update(_fields_of(missed.facts))
         measurement = REPORTS.get(missed.protocol, TIME_ERROR)
         return Record(measurement, missed.at_ns, self._tag(missed.target, missed.protocol, reference), fields)
 
@@ -297,13 +302,24 @@ class Recorder:
             fields["mode"] = exchange.mode
             fields["authenticated"] = exchange.authenticated
             fields["address"] = exchange.address
-        _add_facts(fields, offset.facts)
+        if offset.facts is not None:
+            fields.update(self._facts(offset.target, offset.facts))
         return fields
 
+    def _facts(self, target: str, facts: ServerFacts | PtpFacts) -> Mapping[str, FieldValue]:
+        """The fields of what a server says of itself; it seldom says anything new, and then the object is the same."""
+        before = self._known.get(target)
+        if before is not None and before[0] is facts:
+            return before[1]
+        known = _fields_of(facts)
+        self._known[target] = (facts, known)
+        return known
 
-def _add_facts(fields: dict[str, FieldValue], facts: ServerFacts | PtpFacts | None) -> None:
-    if facts is not None:
-        for name in FACTS[type(facts)]:
-            value = getattr(facts, name)
-            if value is not None:
-                fields[name] = value
+    def forget(self, target: str) -> None:
+        """A target that is no longer measured."""
+        self._known.pop(target, None)
+
+
+def _fields_of(facts: ServerFacts | PtpFacts) -> Mapping[str, FieldValue]:
+    named = ((name, getattr(facts, name)) for name in FACTS[type(facts)])
+    return {name: value for name, value in named if value is not None}

@@ -63,9 +63,11 @@ SCRAPE_EVERY_S = 15.0
 # The daemon is left alone for so long before its memory and its processor time count: caches fill, all targets begin.
 WARM_UP_S = 15.0
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-# The rows of the history by their reason (NULL: a measurement); the reason's place in a row's values is that of its name in the shape.
+# The rows of the history by their reason (NULL: a measurement); its place in a row's values is that of its name in the shape.
 REASONS_OF_ROWS = """
-SELECT (SELECT json_extract(CAST(detail.fields AS TEXT), '$[' || key || ']') FROM json_each(shape.names) WHERE value = 'sreason'), count(*)
+SELECT
+  (SELECT json_extract(CAST(detail.fields AS TEXT), '$[' || key || ']') FROM json_each(shape.names) WHERE value = 'sreason'),
+  count(*)
 FROM point JOIN series ON series.id = point.series JOIN detail ON detail.id = point.detail JOIN shape ON shape.id = point.shape
 WHERE measurement = 'time_error' GROUP BY 1
 """
@@ -466,13 +468,14 @@ def report_errors(figures: Figures, found: dict[str, dict[str, Any]]) -> None:
 def report_daemon(figures: Figures, found: dict[str, Any]) -> None:
     """What the whole daemon uses."""
     sent_and_missed = sum(found["losses"].values())
+    loop, poll = found["loop_lag_ms"], found["poll_lag_ms"]
     print(
-        f"\ndaemon, {DAEMON_TARGETS} targets at 1 Hz for {found['seconds']:.0f} s: {found['requests']} requests reached the servers, "
-        f"{found['measured']} rows with a measurement, others {found['losses'] or 'none'} "
-        f"({found['left_in_spool']} rows were still in the spool at the end)\n"
-        f"scrape of {found['scrape_bytes'] / 1e6:.1f} MB in at most {found['scrape_s'] * 1e3:.0f} ms; as the scrapes saw it the event "
-        f"loop was late by {statistics.median(found['loop_lag_ms']):.2f} ms (at most {max(found['loop_lag_ms']):.1f}) and a poll by "
-        f"{statistics.median(found['poll_lag_ms']):.2f} ms (at most {max(found['poll_lag_ms']):.1f})",
+        f"\ndaemon, {DAEMON_TARGETS} targets at 1 Hz for {found['seconds']:.0f} s: {found['requests']} requests reached servers; "
+        f"{found['measured']} rows with a measurement, others {dict(found['losses']) or 'none'} "
+        f"({found['left_in_spool']} were still in the spool at the end)\n"
+        f"scrape of {found['scrape_bytes'] / 1e6:.1f} MB in at most {found['scrape_s'] * 1e3:.0f} ms; as scrapes saw it the loop "
+        f"was late by {statistics.median(loop):.2f} ms (at most {max(loop):.1f}) and a poll by {statistics.median(poll):.2f} ms "
+        f"(at most {max(poll):.1f})",
         flush=True,
     )
     figures.add("daemon: CPU share of one core", found["cpu_percent"], "%", limit=CPU_LIMIT_PERCENT)

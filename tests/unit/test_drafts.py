@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import TYPE_CHECKING
 
 from timesync.model import Record
@@ -13,6 +14,8 @@ from timesync.store.spool import Spool
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 T0 = 1_795_000_000_000_000_000
 
@@ -37,7 +40,7 @@ def open_spool(path: Path) -> Spool:
 
 def test_a_draft_that_is_replaced_is_not_handed_on(tmp_path: Path) -> None:
     spool = open_spool(tmp_path)
-    spool.append_drafts([row(1), row(2)])
+    spool.append([], [row(1), row(2)])
     assert handed_on(spool) == []
     spool.append([row(1, "valid"), row(2, "valid")])
     assert handed_on(spool) == [(1, "valid"), (2, "valid")]
@@ -47,7 +50,7 @@ def test_a_draft_that_is_replaced_is_not_handed_on(tmp_path: Path) -> None:
 def test_a_draft_holds_back_what_came_after_it_and_nothing_before(tmp_path: Path) -> None:
     spool = open_spool(tmp_path)
     spool.append([row(0, "valid")])
-    spool.append_drafts([row(1)])
+    spool.append([], [row(1)])
     spool.append([row(5, "valid")])
     assert handed_on(spool) == [(0, "valid")]
     spool.append([row(1, "valid")])
@@ -59,7 +62,7 @@ def test_a_draft_that_nothing_replaces_is_handed_on_after_some_seconds_and_its_l
     tmp_path: Path,
 ) -> None:
     spool = open_spool(tmp_path)
-    spool.append_drafts([row(1)])
+    spool.append([], [row(1)])
     for _ in range(PATIENCE):
         assert handed_on(spool) == []
         spool.maintain()
@@ -69,9 +72,50 @@ def test_a_draft_that_nothing_replaces_is_handed_on_after_some_seconds_and_its_l
     spool.close()
 
 
+def test_a_draft_that_cannot_be_kept_does_not_shift_the_ids_of_the_others(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    broken = Record("time_error", T0, row(0).tags, {"offset_s": float("nan")})
+    spool.append([row(7, "valid")], [broken, row(1), row(2)])
+    spool.append([row(1, "valid")])
+    spool.maintain()
+    for _ in range(PATIENCE):
+        spool.maintain()
+    assert handed_on(spool) == [(2, "reference_pending"), (7, "valid"), (1, "valid")]
+    assert spool.status().refused == 1
+    spool.close()
+
+
+def test_drafts_that_waited_in_memory_while_the_disk_refused_are_handed_on_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = open_spool(tmp_path)
+    shelf_append = spool._shelf.append
+    refusing = True
+
+    def append(payloads: list[bytes]) -> bool:
+        if refusing:
+            raise sqlite3.OperationalError("disk I/O error")
+        return shelf_append(payloads)
+
+    monkeypatch.setattr(spool._shelf, "append", append)
+    assert not spool.append([row(5, "valid")], [row(1)])
+    refusing = False
+    held = [row(number, "valid") for number in range(10, 26)]
+    answers = [spool.append([], [each]) for each in held]
+    assert answers[-1]  # the last of them tried the disk again
+    spool.append([row(1, "valid")])
+    assert handed_on(spool) == [
+        (1, "reference_pending"),
+        (5, "valid"),
+        *((number, "valid") for number in range(10, 26)),
+        (1, "valid"),
+    ]
+    spool.close()
+
+
 def test_a_draft_survives_the_process(tmp_path: Path) -> None:
     spool = open_spool(tmp_path)
-    spool.append_drafts([row(1)])
+    spool.append([], [row(1)])
     spool.close()
     again = open_spool(tmp_path)
     assert handed_on(again) == [(1, "reference_pending")]
@@ -82,7 +126,7 @@ def test_drafts_of_a_segment_that_is_full_are_told_apart_by_their_own_ids(tmp_pa
     spool = Spool(SpoolSettings(tmp_path, max_bytes=4_000_000), ["sink"], clock_ns=lambda: T0)
     count = 3000
     for number in range(count):
-        spool.append_drafts([row(number)])
+        spool.append([], [row(number)])
         spool.append([row(number, "valid")])
         if number % 100 == 0:
             asyncio.run(spool.in_worker(spool.maintain))

@@ -99,7 +99,7 @@ class History:
         """
         self.path = path
         self._series: dict[tuple[str, bytes], int] = {}
-        self._shapes: dict[tuple[str, ...], int] = {}
+        self._shapes: dict[tuple[object, ...], int] = {}
         if read_only and not path.exists():
             raise StoreError(f"there is no history at {path}; give the spool directory of a probe that keeps one")
         if not read_only:
@@ -196,10 +196,11 @@ class History:
         series = self._series.get((record.measurement, tags))
         if series is None:
             series = self._new_series(record, tags)
-        names = tuple([_kind(value) + name for name, value in record.fields.items()])
-        shape = self._shapes.get(names)
+        key = (*record.fields, *map(type, record.fields.values()))
+        shape = self._shapes.get(key)
         if shape is None:
-            shape = self._new_shape(names)
+            names = tuple([_kind(value) + name for name, value in record.fields.items()])
+            shape = self._shapes[key] = self._new_shape(names)
         return series, shape, orjson.dumps(list(record.fields.values()))
 
     def _new_series(self, record: Record, tags: bytes) -> int:
@@ -216,7 +217,6 @@ class History:
         text = orjson.dumps(names).decode()
         self._connection.execute("INSERT OR IGNORE INTO shape (names) VALUES (?)", (text,))
         (shape,) = self._connection.execute("SELECT id FROM shape WHERE names = ?", (text,)).fetchone()
-        self._shapes[names] = shape
         return int(shape)
 
     def prune(self, before_ns: int) -> int:

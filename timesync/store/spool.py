@@ -157,19 +157,19 @@ class Spool:
 
     # --- the event loop ---------------------------------------------------------------------------------------------
 
-    def append(self, records: Sequence[Record]) -> bool:
+    def append(self, records: Sequence[Record], drafts: Sequence[Record] = ()) -> bool:
         """Keep these records. True: they are on the disk. False: the disk refuses, some wait in memory (see `status`).
 
+        `drafts` will be written again within some seconds, under the same key; then only the last of each is handed on.
         Raises `StoreError` after `close`, and never because of the disk.
         """
         if self._closed:
             raise StoreError("the spool is closed; nothing can be kept any more")
-        payloads: list[bytes] = []
-        for record in records:
-            try:
-                payloads.append(encode(record))
-            except UnstorableRecordError as error:
-                self._refuse_unstorable(record, str(error))
+        kept_drafts, payloads = self._encoded(
+            drafts
+        )  # first: a row of the same call may be the better one of its draft
+        kept_records, more = self._encoded(records)
+        payloads += more
         if not payloads:
             return True
         if self._settings.when_full == "drop_newest" and self._shelf.size >= self._settings.max_bytes:
@@ -184,18 +184,24 @@ class Spool:
             self._held_appends += 1
             return self._held_appends % _RETRY_EVERY == 0 and self.retry()
         stored = self._store(payloads)
-        if stored and self._drafts:
+        if stored and (kept_drafts or self._drafts):
             with self._lock:
-                self._drafts.replace(records)
+                self._drafts.add([key_of(record) for record in kept_drafts], self._shelf.written_from)
+                self._drafts.replace(kept_records)
         return stored
 
-    def append_drafts(self, records: Sequence[Record]) -> bool:
-        """Keep records that will be written again within some seconds, under the same key; then only the last is handed on."""
-        kept = self.append(records)
-        if kept and not self._buffer:
-            with self._lock:
-                self._drafts.add([key_of(record) for record in records], self._shelf.written_from)
-        return kept
+    def _encoded(self, records: Sequence[Record]) -> tuple[list[Record], list[bytes]]:
+        """Those of the records that can be kept, and their bytes; the others are put aside with the reason."""
+        kept: list[Record] = []
+        payloads: list[bytes] = []
+        for record in records:
+            try:
+                payloads.append(encode(record))
+            except UnstorableRecordError as error:
+                self._refuse_unstorable(record, str(error))
+            else:
+                kept.append(record)
+        return kept, payloads
 
     def retry(self) -> bool:
         """Try the disk again with what waits in memory, some thousand records at most; true when nothing waits any more."""
