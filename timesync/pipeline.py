@@ -30,6 +30,8 @@ LOCAL = "local"
 # A measurement that waits longer than this for its reference is stored with what can be claimed so far.
 TELL_AFTER_S = 1.0
 CHILDREN_LIMIT = 256
+# In interleaved mode an exchange is told by the reply to a later poll, the eighth at the latest (timesync/exchange/ntp.py).
+POLLS_LATE = 10
 REGISTER_BITS = 8
 REGISTER_MASK = (1 << REGISTER_BITS) - 1
 
@@ -157,6 +159,9 @@ class Pipeline:
         self._differencers = wanted
         self._contradicted.clear()
         self._networks = {link.reference: link.through for link in settings.links if link.through is not None}
+        longest_s = max((target.interval_s + target.timeout_s for target in settings.targets), default=0.0)
+        for differencer in wanted.values():
+            differencer.late_ns = round(POLLS_LATE * longest_s * 1e9)
         old = self.states
         self.states = {}
         for target in settings.targets:

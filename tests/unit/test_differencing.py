@@ -119,6 +119,19 @@ def test_probes_clock_cancels_to_the_nanosecond_while_it_drifts_and_is_stepped(
             assert error.time_error_s == pytest.approx(x_s, abs=2.5e-9)
 
 
+def test_measurements_of_the_reference_are_kept_as_long_as_a_late_target_may_need_them_and_no_longer() -> None:
+    probe, reference, target = ProbeClock(), Clock("reference"), Clock("target", x_s=3e-6)
+    made = differencer(max_age_s=64.0)
+    made.late_ns = 1000 * S
+    late = target.measured(probe, 1000.5)
+    for second in range(2000):
+        made.reference(reference.measured(probe, float(second)))
+    (error,) = made.target(late, BEGIN_NS + 2000 * S)
+    assert error.quality is Quality.INTERPOLATED
+    assert error.time_error_s == pytest.approx(3e-6, abs=2e-9)
+    assert sum(len(each) for each in made._references.values()) == 2 * 64 + 1000 + 1
+
+
 def test_every_target_between_references_has_its_claim_without_a_step() -> None:
     errors = campaign(ProbeClock(-12 * S, 50e-6), Clock("target", 0.025), 400, differencer())
     assert [error.no_claim for error in errors] == [None] * 25

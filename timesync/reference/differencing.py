@@ -15,7 +15,7 @@ it was seen to be slewed comes on top, S1 before and S2 after the instant leavin
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -77,7 +77,8 @@ class Differencer:
 
     Push every offset, the reference's by `reference`, a target's by `target`; both give the time errors that became complete.
     `overdue` gives those that will wait no longer. Instants are ns on the probe's clock; `now_ns` may be stepped with it.
-    `slewed` tells how far that clock was slewed between two instants.
+    `slewed` tells how far that clock was slewed between two instants. `late_ns`, to be set, is how long after its instant an
+    offset may be handed in (in interleaved mode some polls later).
     """
 
     def __init__(self, name: str, tie: Tie, *, max_age_s: float, phi: float = PHI, slewed: Slewed = steady) -> None:
@@ -90,6 +91,7 @@ class Differencer:
         self._waiting: list[_Waiting] = []
         self._ready: deque[ClockOffset] = deque()
         self._scatter: dict[str, TypeA] = {}
+        self.late_ns = 2**63
 
     def same_rules(self, other: Differencer) -> bool:
         """Whether another would make the same of the same measurements."""
@@ -109,8 +111,9 @@ class Differencer:
         epoch = offset.clock_epoch
         same = self._references.setdefault(epoch, [])
         insort(same, offset, key=_at_ns)
-        if len(same) > KEPT:
-            del same[: KEPT // 4]
+        # What waits is no older than the greatest age, and its bracket begins no earlier than that before it.
+        useless = bisect_left(same, same[-1].at_ns - 2 * self._max_age_ns - self.late_ns, key=_at_ns)
+        del same[: max(useless, len(same) - KEPT)]
         while len(self._references) > EPOCHS_KEPT:
             del self._references[min(self._references)]
         complete = [waiting for waiting in self._waiting if not self._may_improve(waiting.offset)]
