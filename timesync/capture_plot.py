@@ -17,7 +17,7 @@ from timesync.text import offset_text, size_text
 from timesync.timescale import format_utc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ __all__ = ["need_matplotlib", "plot"]
 
 PANELS = 6
 MASTERS = 6
-STEP_MESSAGES = 16
+STEP_MESSAGES = 32
 GREY, RED = "#5A5A5A", "#D00000"
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 
@@ -78,18 +78,36 @@ def _figure(report: CaptureReport) -> Figure:
     heights = [1.0] * len(pairs) + ([1.5] if masters else [])
     panels = figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     origin_ns = report.first_at_ns or 0
-    for number, (panel, pair) in enumerate(zip(panels, pairs, strict=False)):
-        _draw_offset(panel, pair, origin_ns, COLOURS[number % len(COLOURS)])
+    colours = _colours([pair.clock for pair in pairs] + [_name(master) for master in masters])
+    for panel, pair in zip(panels, pairs, strict=False):
+        _draw_offset(panel, pair, origin_ns, colours[pair.clock][0])
     if masters:
-        _draw_rates(panels[-1], masters, origin_ns)
+        _draw_rates(panels[-1], masters, origin_ns, colours)
     for panel in panels:
         _dress(panel)
     panels[-1].set_xlabel("Time since the capture began (s)")
     told = f"; the {PANELS} clocks with most exchanges of {len(drawn)}" if len(drawn) > PANELS else ""
-    title = figure.suptitle(f"{_title(report)}\n", x=0.01, ha="left", fontsize=11.0, fontweight="bold")
-    title.set_parse_math(False)
-    figure.text(0.01, 0.995, f"\n\n{_subtitle(report)}{told}", fontsize=8.5, color=GREY, va="top")
+    for text, up, style in (
+        (_title(report), 36.0, {"fontsize": 11.0, "fontweight": "bold"}),
+        (_subtitle(report) + told, 22.0, {"fontsize": 8.5, "color": GREY}),
+    ):
+        place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", **style}
+        panels[0].annotate(text, (0.0, 1.0), (0.0, up), **place).set_parse_math(False)
     return figure
+
+
+def _name(master: Master) -> str:
+    """A master as the exchanges with it name their clock."""
+    sdo = f" sdoId {master.sdo:#05x}" if master.sdo else ""
+    return f"{master.port} domain {master.domain}{sdo}" + "".join(f" VLAN {vlan}" for vlan in master.vlans)
+
+
+def _colours(names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """A colour and a line for each clock, the same in every panel."""
+    distinct = enumerate(dict.fromkeys(names))
+    return {
+        name: (COLOURS[number % len(COLOURS)], "--" if number >= len(COLOURS) else "-") for number, name in distinct
+    }
 
 
 def _dress(panel: Axes) -> None:
@@ -133,30 +151,28 @@ def _draw_offset(panel: Axes, pair: TwoWay, origin_ns: int, colour: str) -> None
         panel.set_title(words, loc="right", fontsize=8.0, color=GREY)
 
 
-def _draw_rates(panel: Axes, masters: Sequence[Master], origin_ns: int) -> None:
+def _draw_rates(panel: Axes, masters: Sequence[Master], origin_ns: int, colours: Mapping[str, tuple[str, str]]) -> None:
     """Sync messages a second of each master, and where they were lost."""
     lost, highest = False, 0.0
-    for number, master in enumerate(masters):
-        colour = COLOURS[number % len(COLOURS)]
+    for master in masters:
         edges, rates = _rates(master, origin_ns)
         highest = max(highest, *rates)
-        panel.stairs(
-            rates, edges, color=colour, linewidth=1.3, label=f"{master.port} domain {master.domain}", baseline=None
-        )
+        colour, line = colours[_name(master)]
+        panel.stairs(rates, edges, color=colour, linestyle=line, linewidth=1.3, label=_name(master), baseline=None)
         at = [(each.at_ns + each.width_ns // 2 - origin_ns) * 1e-9 for each in master.losses_timeline]
         if at:
             panel.plot(at, [0.0] * len(at), color=RED, marker="|", markersize=9, linestyle="", clip_on=False)
             lost = True
     if lost:
         panel.plot([], [], color=RED, marker="|", markersize=9, linestyle="", label="lost, or without Follow_Up")
-    panel.set_ylim(0.0, 1.35 * highest)  # room for the legend
+    panel.set_ylim(0.0, (1.15 + 0.18 * len(masters)) * highest)  # room for the legend
     panel.set_ylabel("Sync a second (1/s)")
     for text in panel.legend(loc="upper right", fontsize=8.0, framealpha=0.9, edgecolor="none").get_texts():
         text.set_parse_math(False)
 
 
 def _rates(master: Master, origin_ns: int) -> tuple[list[float], list[float]]:
-    """Steps of at least 16 messages each (fewer say little of a rate), the rest with the last: their edges (s) and rates (1/s)."""
+    """Steps of at least 32 messages each (fewer say little of a rate), the rest with the last: their edges (s) and rates (1/s)."""
     bins = master.syncs_timeline
     edges, rates, held = [(bins[0].at_ns - origin_ns) * 1e-9], [0.0], 0
     end_s = (master.last_at_ns - origin_ns) * 1e-9

@@ -262,6 +262,32 @@ def test_a_loss_does_not_change_the_mean_interval() -> None:
     assert announce.interval_s == pytest.approx(0.125, abs=1e-6)
 
 
+def test_the_answers_to_many_slaves_are_no_stream_of_their_own_interval() -> None:
+    """logMessageInterval of a Delay_Resp is how often each slave may ask (clause 9.5.11.2)."""
+    script = Script()
+    for _ in range(20):
+        script.announce()
+        script.sync()
+        for slave in range(4):
+            at_ns = script.now_ns + 10**6 * (slave + 1)
+            request = ptp(DELAY_REQ, bytes(10), number=script.number, clock=slave + 1, log=0x7F)
+            script.passes(at_ns, 319, request, CLIENT)
+            told = stamp(script.master_time(at_ns + 1000)) + struct.pack(">QH", slave + 1, 1)
+            script.passes(at_ns + 20_000, 320, ptp(DELAY_RESP, told, number=script.number, log=-3))
+        script.step()
+    report = watch(script.frames)
+    assert found(report) == {}
+    assert len(report.exchanges) == 4
+    assert stream_of(report, "Delay_Resp").announced_interval_s is None
+
+
+def test_a_slave_that_asks_faster_than_it_may_is_found() -> None:
+    script = Script(interval_ns=31_250_000, log=-3)
+    script.turns(20)
+    subjects = [each.subject for each in watch(script.frames).findings if each.name == "interval_not_as_announced"]
+    assert "Delay_Req of 00aabb.fffe.ccddee-1 domain 0" in subjects
+
+
 def test_swapped_flag_octets_are_found_and_the_sync_is_used() -> None:
     script = Script(ahead_ns=4242, sync_flags=0x0002, flags=0x0C00 | 0x1000)
     script.turns(12)

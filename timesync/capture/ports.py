@@ -120,11 +120,17 @@ class Port:
     # As a peer that answers: what waits for its Follow_Up, by who asked and the number.
     peer_answers: dict[tuple[PortIdentity, int], PeerAnswer] = field(default_factory=dict)
 
-    def __str__(self) -> str:
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        """How it is told, once: it is asked for with every message."""
         where = f"{self.key.port} domain {self.key.domain}"
         if self.key.sdo:
             where += f" sdoId {self.key.sdo:#05x}"
-        return where + "".join(f" VLAN {vlan}" for vlan in self.key.vlans)
+        self.text = where + "".join(f" VLAN {vlan}" for vlan in self.key.vlans)
+
+    def __str__(self) -> str:
+        return self.text
 
     def met(self, at_ns: int, address: str, version: str) -> None:
         """A message of it came."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from timesync.capture.findings import FindingName, Findings
 from timesync.capture.ports import Port, PortKey, is_group
 from timesync.capture.questions import Questions
-from timesync.capture.streams import StreamState, interval_ns_of, type_name
+from timesync.capture.streams import REGULAR, StreamState, interval_ns_of, type_name
 from timesync.capture.syncs import follow_up, sync
 from timesync.capture.tally import Sequence, Step
 from timesync.errors import WireError
@@ -37,7 +37,6 @@ RESERVED_FLAGS = 0x1880
 SWAPPED_ANNOUNCE = 0x1800
 TLV_NAMES: dict[int, str] = {int(kind): kind.name for kind in TlvType}
 EVENTS = frozenset({MessageType.SYNC, MessageType.DELAY_REQ, MessageType.PDELAY_REQ, MessageType.PDELAY_RESP})
-ASKING = frozenset({MessageType.DELAY_REQ, MessageType.PDELAY_REQ})
 EVENT_PORT, GENERAL_PORT = 319, 320
 
 DomainKey = tuple[str, tuple[int, ...], int, int]
@@ -67,6 +66,8 @@ class PtpWatch:
         self.questions = Questions(findings, self.ports.get)
         self.messages = 0
         self._streams = 0
+        # The octets that tell a port -> what is held of it: a key that is quick to hash.
+        self._known: dict[tuple[str, tuple[int, ...], int, bytes, bytes], Port] = {}
 
     def take(self, at_ns: int, datagram: Datagram) -> bool:
         """One datagram; whether it was a message that could be read."""
@@ -81,7 +82,7 @@ class PtpWatch:
         if port is None:
             return True
         group = is_group(datagram.destination, datagram.transport)
-        domain = self._domain(at_ns, datagram, message, group=group)
+        domain = self._domain(port, at_ns, datagram, message, group=group)
         port.met(at_ns, datagram.source, f"{header.version}.{header.minor_version}")
         step = self._count(port, at_ns, datagram, message, group=group)
         self._look_at_flags(port, at_ns, header)
@@ -113,20 +114,23 @@ class PtpWatch:
         self.findings.add(FindingName.MALFORMED, f"PTP from {subject}", at_ns, str(error))
 
     def _port(self, at_ns: int, datagram: Datagram, header: Header) -> Port | None:
-        sdo = header.major_sdo_id << 8 | header.minor_sdo_id
-        key = PortKey(datagram.transport, datagram.vlans, sdo, header.domain, header.source)
-        port = self.ports.get(key)
+        data = datagram.payload
+        quick = (datagram.transport, datagram.vlans, data[0] >> 4, data[4:6], data[20:30])
+        port = self._known.get(quick)
         if port is None:
             if len(self.ports) >= PORTS:
                 self.findings.add(FindingName.TOO_MANY, "PTP ports", at_ns, f"more than {PORTS}")
                 return None
-            port = self.ports[key] = Port(key, at_ns)
+            sdo = header.major_sdo_id << 8 | header.minor_sdo_id
+            key = PortKey(datagram.transport, datagram.vlans, sdo, header.domain, header.source)
+            port = self._known[quick] = self.ports[key] = Port(key, at_ns)
         return port
 
-    def _domain(self, at_ns: int, datagram: Datagram, message: Message, *, group: bool) -> DomainState | None:
+    def _domain(
+        self, port: Port, at_ns: int, datagram: Datagram, message: Message, *, group: bool
+    ) -> DomainState | None:
         header = message.header
-        sdo = header.major_sdo_id << 8 | header.minor_sdo_id
-        key = (datagram.transport, datagram.vlans, sdo, header.domain)
+        key = port.key[:4]
         domain = self.domains.get(key)
         if domain is None:
             if len(self.domains) >= DOMAINS:
@@ -162,7 +166,7 @@ class PtpWatch:
             self._streams += 1
             stream = port.streams[key] = StreamState(kind, datagram.destination, group)
         told = interval_ns_of(header.log_interval)
-        if told is not None and (kind not in ASKING or header.major_sdo_id):
+        if told is not None and (kind in REGULAR or (kind == MessageType.PDELAY_REQ and header.major_sdo_id)):
             stream.announce(told, "logMessageInterval")
         elif (granted := port.grants.get(key)) is not None:
             stream.announce(granted, "grant")

@@ -16,7 +16,7 @@ from timesync.capture.report import Stream
 from timesync.capture.tally import Sequence, Spread, Step
 from timesync.wire.ptp.header import MessageType
 
-__all__ = ["NS_S", "StreamState", "interval_ns_of", "type_name"]
+__all__ = ["NS_S", "REGULAR", "StreamState", "interval_ns_of", "type_name"]
 
 NS_S = 1e-9
 NOT_TOLD = 0x7F
@@ -108,12 +108,13 @@ class StreamState:
                 self.numbers.take(number)
                 self.numbers.lost = before
                 step, ahead = Step.NEXT, 1
-            self._tell(step, ahead, at_ns, number, octets, subject, findings)
+            if step is not Step.NEXT:
+                self._tell(step, ahead, at_ns, number, octets, subject, findings)
         if not self.count:
             self.first_ns = at_ns
         else:
             self.longest_ns = max(self.longest_ns, since_ns)
-            if step in {Step.NEXT, Step.GAP}:
+            if step is Step.NEXT or step is Step.GAP:
                 self.elapsed_ns += since_ns
                 self.steps += ahead
             if step is Step.NEXT:
@@ -126,7 +127,7 @@ class StreamState:
     def _tell(
         self, step: Step, ahead: int, at_ns: int, number: int, octets: bytes, subject: str, findings: Findings
     ) -> None:
-        if step in {Step.NEXT, Step.FIRST}:
+        if step is Step.FIRST:
             return
         about = f"{type_name(self.kind)} of {subject}"
         detail = f"sequenceId {number}"
