@@ -228,7 +228,7 @@ class Measuring:
         change = self._watch.observe(reading)
         if change is not None:
             self.event(_clock_event(change))
-            withheld = self.pipeline.clock_stepped(change.epoch, change.at_ns)
+            withheld = self.pipeline.clock_stepped(change.epoch, change.at_ns, change.step_s)
             if withheld is not None:
                 self.event(withheld)
         slew = self._slews.observe(reading, self._watch.epoch)

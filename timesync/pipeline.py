@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from timesync.attribution.watch import Attribution
 from timesync.model import ClockOffset, Event, Exchange, Missed, Reported, Severity, TimeError, Timestamping
 from timesync.reasons import Reason
 from timesync.records import Recorder
@@ -128,6 +129,7 @@ class Pipeline:
         self._networks: dict[str, str] = {}
         self._drafted: dict[int, tuple[ClockOffset, Record]] = {}  # by the offset's identity: what its row was made of
         self._local: LocalReference | None = None
+        self.attribution = Attribution(self._phi)
         self.configure(settings)
 
     def configure(self, settings: ProbeSettings) -> Sequence[Record]:
@@ -175,6 +177,8 @@ class Pipeline:
             if unchanged:
                 children = ((name, child) for name, child in old.items() if child.parent == target.name)
                 self.states.update((name, child) for name, child in children if child.reference == reference)
+        clocks = ((name, each.settings.interval_s, each.settings.tie is not None) for name, each in self.states.items())
+        self.attribution.configure(clocks, self._phi)
         return rows
 
     def outcomes(self, target: str, outcomes: Iterable[Outcome], now_ns: int) -> Sequence[Record]:
@@ -211,6 +215,7 @@ class Pipeline:
         settings = replace(parent.settings, name=name, tie=None, reference=parent.reference, path=None)
         state = self.states[name] = TargetState(settings, parent.reference, parent.settings.name)
         self._found(settings)
+        self.attribution.add(name, settings.interval_s)
         # A child is put at the end when it is heard, so the first is the one that has been silent longest.
         children = [other for other, each in self.states.items() if each.parent == parent.settings.name]
         if len(children) > CHILDREN_LIMIT:
@@ -226,6 +231,7 @@ class Pipeline:
             self._local.forget(name)
         self._drafted.clear()  # those of the others are made anew
         self.recorder.forget(name)
+        self.attribution.remove(name)
         self._lost(name)
 
     def take_drafts(self) -> Sequence[Record]:
@@ -247,12 +253,13 @@ class Pipeline:
         elif reference in self._differencers:
             self._differencers[reference].tie = tie
 
-    def clock_stepped(self, epoch: int, at_ns: int) -> Event | None:
-        """The probe's clock was stepped, or its machine slept: its new epoch, and the instant by it.
+    def clock_stepped(self, epoch: int, at_ns: int, step_s: float = 0.0) -> Event | None:
+        """The probe's clock was stepped by `step_s`, or its machine slept: its new epoch, and the instant by it.
 
         An event if claims are withheld because of it.
         """
         self._epoch = epoch
+        self.attribution.clock_changed(epoch, at_ns, step_s)
         local = self._local
         if local is None:
             return None
@@ -270,6 +277,7 @@ class Pipeline:
         for differencer in self._differencers.values():
             rows.extend(self._rows(differencer.provisional(now_ns, TELL_AFTER_S)))
             rows.extend(self._rows(differencer.overdue(now_ns)))
+        self._events.extend(self.attribution.tick(now_ns))
         return rows
 
     def flush(self) -> Sequence[Record]:
@@ -285,6 +293,7 @@ class Pipeline:
         state.register = (state.register << min(missed.polls, REGISTER_BITS)) & REGISTER_MASK
         state.losses[missed.reason] += missed.polls
         state.missed = missed
+        self.attribution.take(missed)
         return self.recorder.missed(missed, state.reference)
 
     def _answered(self, state: TargetState) -> None:
@@ -296,6 +305,7 @@ class Pipeline:
     def _measured(self, state: TargetState, offset: ClockOffset, now_ns: int) -> Sequence[Record]:
         self._answered(state)
         state.last = offset
+        self.attribution.take(offset)
         return self._rows(self._claims(state, offset, now_ns))
 
     def _claims(self, state: TargetState, offset: ClockOffset, now_ns: int) -> Sequence[TimeError]:
