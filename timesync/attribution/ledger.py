@@ -35,6 +35,14 @@ class Ledger:
         events, self._events = self._events, []
         return events
 
+    def current(self) -> list[tuple[str, str, str, float]]:
+        """What holds now: whose fault, how it changed, the clock concerned ("" for the probe's own), and the confidence."""
+        return [
+            (each.finding.fault.value, each.finding.kind.value, name, each.finding.confidence)
+            for each in self.active.values()
+            for name in each.finding.members or ("",)
+        ]
+
     def scattering(self) -> list[Active]:
         """Noise and congestion."""
         return [each for each in self.active.values() if each.finding.kind in SCATTERING]

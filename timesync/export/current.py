@@ -139,6 +139,7 @@ class ProbeView:
     unknown_target: int = 0
     leap_expiry_ns: int | None = None
     engines: Mapping[str, EngineCounts] = field(default_factory=dict)
+    faults: Sequence[tuple[str, str, str, float]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,7 @@ class Current:
         self._unknown_target = 0
         self._leap_expiry_ns: int | None = None
         self._engines: Mapping[str, EngineCounts] = {}
+        self._faults: Sequence[tuple[str, str, str, float]] = ()
         self._events: dict[tuple[str, str], int] = {}
 
     def add_target(self, name: str, *, protocol: str, interval_s: float) -> None:
@@ -245,6 +247,10 @@ class Current:
         """Show what the engines have seen, by kind."""
         self._engines = counts
 
+    def set_faults(self, faults: Sequence[tuple[str, str, str, float]]) -> None:
+        """Show these verdicts: whose fault, what changed, the clock concerned, the confidence."""
+        self._faults = faults
+
     def set_schedule_lag(self, seconds: float) -> None:
         """Show how late the newest poll began."""
         self._schedule_lag_s = seconds
@@ -289,5 +295,6 @@ class Current:
             unknown_target=self._unknown_target,
             leap_expiry_ns=self._leap_expiry_ns,
             engines=self._engines,
+            faults=self._faults,
         )
         return Snapshot(self._labels, views, probe, self._events.copy())

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from timesync.attribution.judge import Kind
+from timesync.attribution.verdicts import SPECIAL, VERDICTS
 from timesync.export.current import GRACE_S, LIFE_INTERVALS
 from timesync.export.metrics import METRICS, SUBJECT_LABELS, Life, Subject
 from timesync.reasons import REASONS
@@ -60,13 +62,15 @@ _GOES_AFTER = {
     Life.ANSWER: "no answer",
     Life.POLL: "no poll",
     Life.STABILITY: "no result",
+    Life.FAULT: "its end",
     Life.KEPT: "-",
 }
 
 
 def metrics_page() -> str:
     """The whole page, Markdown."""
-    return "\n".join([_INTRODUCTION, *_expressions(), *_sections(METRICS.values()), *_reasons(), ""])
+    sections = (_expressions(), _sections(METRICS.values()), _verdicts(), _reasons())
+    return "\n".join([_INTRODUCTION, *(line for section in sections for line in section), ""])
 
 
 def _expressions() -> Iterator[str]:
@@ -90,6 +94,22 @@ def _sections(table: Iterable[Metric]) -> Iterator[str]:
                 own = ", ".join(f"`{label}`" for label in entry.own_labels)
                 yield f"| `{entry.name}` | {entry.kind} | {own} | {_GOES_AFTER[entry.life]} | {entry.help} |"
         yield ""
+
+
+def _verdicts() -> Iterator[str]:
+    yield "## Faults\n"
+    yield "Values of the label `fault`. Each is an event of the kind `fault_NAME` when it is found and `fault_NAME_over` when it is"
+    yield "over, with what led to it (`moved_s`, `rate`, `delay_change_s`, `members`, `witnesses`, `confidence`). Values of"
+    yield f"`change`: {', '.join(f'`{kind}`' for kind in Kind)}.\n"
+    yield "| fault | change | meaning | remedy |"
+    yield "|---|---|---|---|"
+    for fault, verdict in VERDICTS.items():
+        special = [kind for of, kind in SPECIAL if of is fault]
+        yield f"| `{fault}` | {'other' if special else 'any'} | {verdict.says} | {verdict.remedy} |"
+        for kind in special:
+            words = SPECIAL[fault, kind]
+            yield f"| `{fault}` | `{kind}` | {words.says} | {words.remedy} |"
+    yield ""
 
 
 def _reasons() -> Iterator[str]:

@@ -37,6 +37,7 @@ class Life(StrEnum):
     ANSWER = "no answer, measured or refused, for its life"
     POLL = "no poll at all for its life"
     STABILITY = "no result for twice the time from one to the next"
+    FAULT = "the fault is over"
     KEPT = "never"
 
 
@@ -268,6 +269,14 @@ _TABLE: tuple[Metric, ...] = (
         _G,
         "timesync_leap_table_expiry_timestamp_seconds",
         "Until when leap seconds are known, Unix time; past it, a new leap-seconds.list is needed.",
+    ),
+    Metric(
+        "timesync_fault_confidence_ratio",
+        _G,
+        Subject.PROBE,
+        Life.FAULT,
+        "Confidence of a verdict that holds now, 0 to 1: whose fault, what changed, the clock it concerns.",
+        ("fault", "change", "clock"),
     ),
     _probe(_G, "timesync_event_loop_lag_seconds", "How late the event loop woke up, newest check."),
     _probe(_G, "timesync_schedule_lag_seconds", "How late the newest poll began."),

@@ -244,6 +244,9 @@ def _probe_samples(probe: ProbeView, labels: Mapping[str, str]) -> Iterator[Samp
             yield Sample("timesync_packets_refused_total", {**labels, "engine": kind, "reason": reason}, count)
         for what, count in counts.sockets.items():
             yield Sample("timesync_stamps_total", {**labels, "engine": kind, "what": what}, count)
+    for fault, change, clock, confidence in probe.faults:
+        own = {"fault": fault, "change": change, "clock": clock or "probe"}
+        yield Sample("timesync_fault_confidence_ratio", {**labels, **own}, confidence)
     if probe.spool is not None:
         yield from _spool_samples(probe.spool, labels)
 
