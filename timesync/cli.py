@@ -26,6 +26,7 @@ COMMANDS = {
     "capture": "watch PTP and NTP as they pass an interface, or in a capture file",
     "check": "check a configuration: every problem at once, or a summary",
     "export": "give what has been measured as CSV, JSON lines or Parquet",
+    "explain": "how do you know? the chain from a result to UTC, and its uncertainty budget",
     "circular-t": "import and show what the BIPM publishes of UTC - UTC(k), and compute UTC - X from it",
     "stability": "Allan deviation and its kin, MTIE and masks, of files or of what has been measured",
 }

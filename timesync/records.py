@@ -99,6 +99,9 @@ FIELDS: Mapping[str, Field] = {
         "part of the bound: half the bound of the declared asymmetry of the reference's path"
     ),
     "bound_tie_s": _s("part of the bound: the reference's tie to UTC(k), by declaration or by its link"),
+    "tie_valid_until_ns": Field(
+        "int", "ns", "when the reference's tie to UTC(k) ends (Unix time); absent: no end declared"
+    ),
     "link": Field(
         "str", "", "the link by which the reference is tied to UTC(k); absent where the tie is declared without one"
     ),
@@ -223,6 +226,8 @@ class Recorder:
                 fields[BOUND_FIELDS[name]] = float(value)
             for name, value in error.u_parts.items():
                 fields[U_FIELDS[name]] = float(value)
+            if error.tie is not None and error.tie.valid_until_ns is not None:
+                fields["tie_valid_until_ns"] = error.tie.valid_until_ns
             if error.tie is not None and error.tie.link:
                 fields["link"] = error.tie.link
                 fields["link_s"] = float(error.tie.value_s)

@@ -112,7 +112,7 @@ def test_every_field_of_a_measured_row_is_in_the_table_with_its_type() -> None:
         offset=known.offset._replace(correction_s=1e-6, bound_asymmetry_s=2e-6, u_asymmetry_s=1e-6),
         bound_parts={**known.bound_parts, "asymmetry": 2e-6, "reference_asymmetry": 2e-6},
         u_parts={**known.u_parts, "asymmetry": 1e-6, "reference_asymmetry": 1e-6},
-        tie=Tie("UTC(LAB)", link="cal", value_s=1e-9, source="calibration"),
+        tie=Tie("UTC(LAB)", valid_until_ns=2**62, link="cal", value_s=1e-9, source="calibration"),
     )
     record_of_link = RECORDER.time_error(linked)
     check(record_of_link)

@@ -331,6 +331,22 @@ class History:
                     newest[target] = Record(measurement, at_ns, tags, _fields(shapes[shape], fields))
         return newest
 
+    def newest(self, target: str, at_ns: int | None = None, measurement: str = "time_error") -> Record | None:
+        """The newest record of a target, at or before an instant (Unix ns) if given: one with a time error, if any."""
+        end_ns = _END_OF_TIME_NS if at_ns is None else at_ns
+        shapes = self.shapes()
+        for claimed in ("AND time_error_s IS NOT NULL ", ""):
+            found: list[Record] = []
+            for series, tags in self.series_of(Selection(measurement, target)).items():
+                sql = f"{_RECORDS} WHERE series = ? AND at_ns <= ? {claimed}ORDER BY at_ns DESC LIMIT 1"
+                found += [
+                    Record(measurement, at, tags, _fields(shapes[shape], fields))
+                    for at, shape, fields in self._ask(sql, (series, end_ns))
+                ]
+            if found:
+                return max(found, key=lambda record: record.at_ns)
+        return None
+
     def columns(self, selection: Selection, names: Sequence[str]) -> Columns:
         """The named values (of `COLUMNS`) as arrays, where all of them are present; in time order.
 
