@@ -13,6 +13,7 @@ from support.netns import cabled_pair
 from support.process import Program, wait_until
 from support.ptp4l import G8275_1, GPTP, Ptp4l
 
+from timesync.capture.frames import ETHERNET, Datagram, unwrap
 from timesync.wire.ptp.header import MessageType
 from timesync.wire.ptp.message import decode, encode
 
@@ -59,9 +60,14 @@ def take(sock: socket.socket, seen: dict[int, int]) -> None:
     """All that has come so far: each message is decoded and encoded, and counted by its type."""
     with contextlib.suppress(BlockingIOError):
         while True:
-            data = ptp_octets(sock.recv(4096))
+            frame = sock.recv(4096)
+            data = ptp_octets(frame)
+            datagram = unwrap(ETHERNET, frame, len(frame))
             if data is None:
+                assert not isinstance(datagram, Datagram), frame.hex()
                 continue
+            assert isinstance(datagram, Datagram), frame.hex()
+            assert (datagram.protocol, datagram.payload) == ("ptp", data)
             message = decode(data)
             length = int.from_bytes(data[2:4], "big")
             assert encode(message) == data[:length], data.hex()
