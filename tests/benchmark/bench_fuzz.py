@@ -1,4 +1,5 @@
-"""A million random and mutated packets each through the NTP and the PTP decoder and client: no exception, no accepted forgery.
+"""A million random and mutated packets each through the NTP and the PTP decoder and client, and through the passive observer: no
+exception, no accepted forgery.
 
 Rule: a forgery that is believed, or an exception, ends the benchmark with its packet and a failure; the speed is beside it.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import sys
 
+from support.capturefuzz import fuzz_capture
 from support.figures import Figures, options
 from support.ntpfuzz import fuzz
 from support.ptpfuzz import fuzz_ptp
@@ -32,6 +34,19 @@ def fuzz_both(figures: Figures, count: int, first_seed: int) -> None:
         figures.add(f"{name}: speed, generator and judge included", packets / seconds, "packets/s")
 
 
+def fuzz_observer(figures: Figures, count: int, first_seed: int) -> None:
+    """So many mutated frames of real stacks past the observer; a failure is an exception."""
+    packets = read = 0
+    seconds, seed = 0.0, first_seed
+    while packets < count:
+        result = fuzz_capture(min(ROUND, count - packets), seed)
+        packets, read, seconds = packets + result.packets, read + result.read, seconds + result.seconds
+        seed += 1
+    figures.add("observer: frames", packets, "frames", limit=count, better="higher")
+    figures.add("observer: messages that could still be read", read, "messages")
+    figures.add("observer: speed, generator included", packets / seconds, "frames/s")
+
+
 def main() -> int:
     """Run, print and write the figures."""
     parser = options(__doc__)
@@ -39,7 +54,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the first round; each round takes the next")
     arguments = parser.parse_args()
     figures = Figures()
-    fuzz_both(figures, arguments.count or (QUICK if arguments.quick else FULL), arguments.seed)
+    count = arguments.count or (QUICK if arguments.quick else FULL)
+    fuzz_both(figures, count, arguments.seed)
+    fuzz_observer(figures, count, arguments.seed)
     figures.finish(arguments.output)
     return 0
 
