@@ -78,23 +78,26 @@ def plot(analyses: Sequence[Analysis], path: Path, *, title: str | None = None) 
     need_matplotlib()
     from matplotlib import rc_context  # noqa: PLC0415 - an extra
 
-    with rc_context(
-        cast("Any", {**STYLE, "font.family": _families(_headline(analyses, title))})
-    ):  # keys are texts here
-        figure = _figure(analyses, title)
-        data = BytesIO()
-        suffix = path.suffix.lower().lstrip(".")
-        figure.savefig(data, format=suffix, dpi=220, metadata=NO_METADATA.get(suffix))
-    content = data.getvalue()
-    if suffix == "svg":
-        content = plain_svg(content.decode("utf-8"), _headline(analyses, title), _subtitle(analyses)).encode("utf-8")
+    with rc_context(cast("Any", {**STYLE, "font.family": families(_headline(analyses, title))})):  # keys are texts here
+        content = finished(_figure(analyses, title), path, _headline(analyses, title), _subtitle(analyses))
     try:
         path.write_bytes(content)
     except OSError as error:
         raise DataError(f"{path}: the plot cannot be written ({error.strerror})") from error
 
 
-def _families(text: str) -> list[str]:
+def finished(figure: Figure, path: Path, headline: str, subtitle: str) -> bytes:
+    """The figure as a file of the kind that the path names; a picture of what is the same is the same to the byte."""
+    data = BytesIO()
+    suffix = path.suffix.lower().lstrip(".")
+    figure.savefig(data, format=suffix, dpi=220, metadata=NO_METADATA.get(suffix))
+    content = data.getvalue()
+    if suffix == "svg":
+        content = plain_svg(content.decode("utf-8"), headline, subtitle).encode("utf-8")
+    return content
+
+
+def families(text: str) -> list[str]:
     """The font, and for a title in Chinese, Japanese or Korean one that has its characters, if this machine has any."""
     if text.isascii():
         return [FONT]

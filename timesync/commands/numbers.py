@@ -9,12 +9,29 @@ from timesync.config.values import BadValueError, utc_k_name
 from timesync.errors import DataError
 from timesync.timescale import parse_utc
 
-__all__ = ["count", "instant", "interval", "key_number", "port", "seconds", "utc_k"]
+__all__ = ["count", "duration", "instant", "interval", "key_number", "port", "seconds", "utc_k"]
 
 
 def seconds(text: str) -> float:
     """A number of seconds from 0 up."""
     return _number(text, 0.0, math.inf, "a number of seconds from 0 up")
+
+
+UNITS_S = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def duration(text: str) -> float:
+    """A time above 0 with its unit, as seconds: "1us", "24h", "90 min"; without a unit, seconds."""
+    word = text.strip()
+    digits = word.rstrip("abcdefghijklmnopqrstuvwxyz")
+    unit = word[len(digits) :]
+    try:
+        value = float(digits) * UNITS_S[unit or "s"]
+    except (KeyError, ValueError):
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time above 0, as 1us, 250ms, 90min, 24h or 7d")
+    return value
 
 
 def interval(text: str) -> float:

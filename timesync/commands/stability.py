@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from timesync.stability.taus import Taus
     from timesync.stability_report import Analysis, Data
 
-__all__ = ["add_parser", "run"]
+__all__ = ["Progress", "add_file_options", "add_parser", "nothing_found", "plot_name", "read_file", "run"]
 
 FINE, MASK_FAILED, INSUFFICIENT = 0, 1, 3
 
@@ -72,26 +72,31 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     shape = output.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     shape.add_argument("--csv", action="store_true", help="print one table of all, as CSV")
-    output.add_argument("--plot", metavar="OUT", type=_plot_name, help="draw sigma against tau, as .svg, .png or .pdf")
+    output.add_argument("--plot", metavar="OUT", type=plot_name, help="draw sigma against tau, as .svg, .png or .pdf")
     output.add_argument("--title", metavar="TEXT", help="the plot's title (default: the sources)")
     parser.set_defaults(run=run, usage_error=parser.error)
 
 
-def _add_input_options(parser: argparse.ArgumentParser) -> None:
-    data = parser.add_argument_group("data")
+def add_file_options(data: argparse._ArgumentGroup) -> None:
+    """Add what says how a file of phase or frequency is to be read."""
     data.add_argument(
         "--kind", choices=("phase", "frequency"), help="what the values are (as the file says, else phase)"
     )
     data.add_argument(
-        "--tau0", metavar="S", type=_positive, help="sampling interval (as the times or the file say, else 1)"
+        "--tau0", metavar="S", type=positive, help="sampling interval (as the times or the file say, else 1)"
     )
     data.add_argument("--column", metavar="NAME|N", help="column of the values")
     data.add_argument("--time-column", metavar="NAME|N", help="column of the times; none: there is none")
     data.add_argument(
         "--time-unit", choices=("s", "ms", "us", "ns", "h", "d", "mjd", "utc"), help="what the times are counted in"
     )
-    data.add_argument("--scale", metavar="X", type=_positive, default=1.0, help="factor on the values: 1e-9 for ns")
-    data.add_argument("--missing", metavar="X", type=_finite, help="a number that stands for a missing value")
+    data.add_argument("--scale", metavar="X", type=positive, default=1.0, help="factor on the values: 1e-9 for ns")
+    data.add_argument("--missing", metavar="X", type=finite, help="a number that stands for a missing value")
+
+
+def _add_input_options(parser: argparse.ArgumentParser) -> None:
+    data = parser.add_argument_group("data")
+    add_file_options(data)
     data.add_argument(
         "--tolerance",
         metavar="X",
@@ -132,7 +137,7 @@ def _add_statistics_options(parser: argparse.ArgumentParser) -> None:
 # --- words of the command line -----------------------------------------------------------------------------------------
 
 
-def _finite(text: str) -> float:
+def finite(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
@@ -142,7 +147,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def _positive(text: str) -> float:
+def positive(text: str) -> float:
     value = seconds(text)
     if value == 0.0:
         raise argparse.ArgumentTypeError("0 is not above 0")
@@ -150,7 +155,7 @@ def _positive(text: str) -> float:
 
 
 def _share(text: str) -> float:
-    value = _finite(text)
+    value = finite(text)
     if not 0.0 < value <= 0.5:
         raise argparse.ArgumentTypeError(f"{text!r} is not a share above 0 and at most 0.5")
     return value
@@ -159,7 +164,7 @@ def _share(text: str) -> float:
 def _level(text: str) -> float | None:
     if text == "none":
         return None
-    value = _finite(text)
+    value = finite(text)
     if not 0.0 < value < 1.0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a level between 0 and 1, nor none")
     return value
@@ -176,10 +181,11 @@ def _taus(text: str) -> Taus:
     """A named list as it is, or averaging times in seconds."""
     if text[:1].isalpha():
         return text.replace("log-spaced:", "log:")
-    return [_positive(word) for word in text.split(",")]
+    return [positive(word) for word in text.split(",")]
 
 
-def _plot_name(text: str) -> Path:
+def plot_name(text: str) -> Path:
+    """A file to draw into."""
     path = Path(text)
     if path.suffix.lower() not in (".svg", ".png", ".pdf"):
         raise argparse.ArgumentTypeError(f"{text!r} does not end with .svg, .png or .pdf")
@@ -197,7 +203,7 @@ def run(args: argparse.Namespace) -> int:
         args.usage_error("standard input can be read once")
     if not args.history and any(each is not None for each in (args.start, args.end, args.directory, args.config)):
         args.usage_error("--from, --to, --directory and --config go with --history")
-    progress = _Progress(show=sys.stderr.isatty())
+    progress = Progress(show=sys.stderr.isatty())
     names = _statistics(args.statistics)
     masks = [mask for word in args.mask for mask in _masks(word)]
     if args.plot is not None:
@@ -217,17 +223,19 @@ def run(args: argparse.Namespace) -> int:
     return status
 
 
-class _Progress:
+class Progress:
     """One line on the terminal that is written over, and is gone when the work is done."""
 
     def __init__(self, *, show: bool) -> None:
         self._show = show
 
     def say(self, text: str) -> None:
+        """What is being done now."""
         if self._show:
             print(f"\r\x1b[K{text} ...", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
+        """Leave no trace."""
         if self._show:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
@@ -264,12 +272,13 @@ def _masks(word: str) -> Sequence[Mask]:
 def _series(args: argparse.Namespace, say: Callable[[str], None]) -> Iterator[Data]:
     for name in args.files:
         say(f"reading {name}")
-        yield _from_file(_read(name, args, say), args)
+        yield _from_file(read_file(name, args, say), args)
     if args.history:
         yield from _from_history(args, say)
 
 
-def _read(name: str, args: argparse.Namespace, say: Callable[[str], None]) -> PhaseFile:
+def read_file(name: str, args: argparse.Namespace, say: Callable[[str], None]) -> PhaseFile:
+    """The file (- for standard input) as the options of `add_file_options` say. Raises DataError where it cannot be used."""
     from timesync.phase_files import Choice, read_phase  # noqa: PLC0415 - numpy, which --help does not need
 
     choice = Choice(args.column, args.time_column, args.time_unit)
@@ -339,7 +348,7 @@ def _from_history(args: argparse.Namespace, say: Callable[[str], None]) -> Itera
             selection = Selection(target=target, **{key: value for key, value in span.items() if value is not None})
             found = history.columns(selection, [column])
             if found.at_ns.size == 0:
-                raise DataError(_nothing(target, column, history.targets(), path))
+                raise DataError(nothing_found(target, column, history.targets(), path))
             yield _gridded(
                 f"{target} ({column})", found.at_ns, found.values[column] * args.scale, args.kind or "phase", (), args
             )
@@ -347,7 +356,8 @@ def _from_history(args: argparse.Namespace, say: Callable[[str], None]) -> Itera
         history.close()
 
 
-def _nothing(target: str, column: str, targets: Sequence[str], path: Path) -> str:
+def nothing_found(target: str, column: str, targets: Sequence[str], path: Path) -> str:
+    """Why the history gave no sample: the target is unknown, or has no such value in the span."""
     if target not in targets:
         there = ", ".join(targets) or "none at all"
         return f"{path} has no target {target!r}; it has {there}"
