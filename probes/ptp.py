@@ -40,6 +40,7 @@ OPTIONS = {
     "domain": "PTP domain, 0 to 255 (default 0)",
     "major_sdo_id": "majorSdoId of the domain: 0 (default), or 1 for IEEE 802.1AS",
     "delay": '"e2e" (default), or "p2p" where the next port answers Pdelay_Req',
+    "questions": "Delay_Req of a poll, sent back to back, of which the fastest counts: 1 to 8 (default 2)",
     "hybrid": "true: ask each master by unicast, and hear the rest by multicast (default false)",
     "destination": 'for l2: Delay_Req to the "forwardable" (default) or the "nonforwardable" multicast address',
     "answer_peers": "true: answer a neighbour's Pdelay_Req, without which a gPTP port is silent (default false)",
@@ -59,6 +60,7 @@ def is_host(value: object) -> bool:
 CHECKS: Checks = {
     "profile": (one_of(*PROFILES), 'Write "default", "gptp", "g8275.1" or "g8275.2"'),
     "major_sdo_id": (one_of(0, 1), "Write 0, or 1 for IEEE 802.1AS"),
+    "questions": (one_of(*range(1, 9)), "Write a whole number from 1 to 8"),
     "hybrid": (is_flag, "Write true or false"),
     "destination": (one_of("forwardable", "nonforwardable"), 'Write "forwardable" or "nonforwardable"'),
     "answer_peers": (is_flag, "Write true or false"),

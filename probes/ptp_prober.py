@@ -47,8 +47,9 @@ if TYPE_CHECKING:
 __all__ = ["PROTOCOL", "PtpProber", "Shared", "options_of", "place_of"]
 
 PROTOCOL = "ptp"
-# Where the sourcePortIdentity stands in a PTP header (clause 13.3.1).
-PORT_AT = 20
+# Where sourcePortIdentity and sequenceId stand in a PTP header (clause 13.3.1).
+PORT_AT, SEQUENCE_AT = 20, 30
+QUESTIONS = 2
 TICK_S = 1.0
 # How long a complete poll waits for the hardware stamp of its question.
 HARDWARE_STAMP_WAIT_S = 0.005
@@ -114,6 +115,7 @@ class PtpProber:
         self._place = place_of(target)
         self._declared = options.get("timescale", "announced")
         self._by_peer = options.get("delay", "e2e") == "p2p"
+        self._questions: int = options.get("questions", QUESTIONS)
         self._hybrid = options.get("hybrid", False)
         self._not_forwarded = options.get("destination", "forwardable") == "nonforwardable"
         self._answers_peers = options.get("answer_peers", False)
@@ -134,8 +136,8 @@ class PtpProber:
         self._epoch = shared.context.clock_epoch()
         self._done: asyncio.Future[None] | None = None
         self._answers: PeerAnswers | None = None
-        # The questions of the poll under way, by the number of their message: to whom (None: to all).
-        self._sent: dict[int, PortIdentity | None] = {}
+        # The questions of the poll under way: their sequenceId, by the number of their message.
+        self._sent: dict[int, int] = {}
         self._hosts: dict[PortIdentity, str] = {}
         self._sent_kind = Timestamping.USER
         self._trouble: tuple[int, str] | None = None
@@ -298,25 +300,26 @@ class PtpProber:
         self._sent, self._sent_kind = {}, Timestamping.USER
         if self._by_peer:
             self._send(segment, listener.peer.ask(self.domain, self._sdo), to_peer=True)
-        elif self._hybrid:
-            for port, question in listener.ask_each(self.domain, self._sdo).items():
-                if port in self._hosts:
-                    self._send(segment, question, of=port, to=self._hosts[port])
-        else:
-            flags = Flag.UNICAST if self.unicast is not None else 0
-            self._send(segment, listener.ask(self.domain, self._sdo, flags), to_peer=self._not_forwarded)
+            return
+        listener.begin(self.domain, self._sdo)
+        flags = 0 if self.unicast is None and not self._hybrid else Flag.UNICAST
+        to_whom = [(port, host) for port, host in self._hosts.items()] if self._hybrid else [(None, None)]
+        for port, host in to_whom:
+            # Back to back: the first warms the path up, as often as not, for the others.
+            for _ in range(self._questions):
+                question = listener.question(self.domain, self._sdo, flags, port)
+                self._send(segment, question, to=host, to_peer=self._not_forwarded)
 
     def _send(
         self,
         segment: PtpSegment,
         question: bytes,
         *,
-        of: PortIdentity | None = None,
         to: str | None = None,
         to_peer: bool = False,
     ) -> None:
         number, stamp = segment.send_event(question, self, to_peer=to_peer, to=to)
-        self._sent[number] = of
+        self._sent[number] = int.from_bytes(question[SEQUENCE_AT : SEQUENCE_AT + 2], "big")
         self.transmitted(number, stamp)
         segment.drain_transmit_stamps()
 

@@ -380,13 +380,14 @@ def test_a_question_to_each_master_is_answered_by_that_one_alone() -> None:
         listener.received(master.announce(), kernel(T0), 0.0)
         listener.received(*master.sync(T0), 0.0)
         listener.received(master.follow_up(T0), kernel(T0), 0.0)
-    questions = listener.ask_each(0)
-    assert {port.clock for port in questions} == {1, 2}
+    listener.begin(0)
+    ports = (PortIdentity(1, 1), PortIdentity(2, 1))
+    questions = {port: listener.question(0, flags=0x0400, to=port) for port in ports}
     sequences = {port.clock: struct.unpack_from(">H", data, 30)[0] for port, data in questions.items()}
     assert len(set(sequences.values())) == 2
     assert all(struct.unpack_from(">H", data, 6)[0] == 0x0400 for data in questions.values())
     for port in questions:
-        listener.asked(0, kernel(T0 + port.clock), to=port)
+        listener.asked(0, kernel(T0 + port.clock), sequence_id=sequences[port.clock])
 
     def answer(master: Master, sequence: int) -> bytes:
         body = master.stamp(T0 + 5_000 + master.ahead_ns) + struct.pack(">QH", US.clock, US.port)
@@ -399,6 +400,26 @@ def test_a_question_to_each_master_is_answered_by_that_one_alone() -> None:
         assert listener.received(answer(master, sequences[master.clock]), kernel(T0), 0.0) == ()
     results = listener.account(0, 0.0)
     assert [result.t1.at_ns - T0 for result in results if isinstance(result, PtpMeasured)] == [1, 2]
+
+
+def test_of_questions_that_leave_together_the_fastest_counts() -> None:
+    """The first waits 4 us on its way: half of that would be in the offset, and all of it in the delay."""
+    listener = PtpListener(US)
+    master = Master()
+    listener.received(master.announce(), kernel(T0), 0.0)
+    listener.received(*master.sync(T0), 0.0)
+    listener.received(master.follow_up(T0), kernel(T0), 0.0)
+    listener.begin(0)
+    questions = [listener.question(0) for _ in range(2)]
+    for data, left_ns, waits_ns in zip(questions, (T0, T0 + 30_000), (4_000, 0), strict=True):
+        listener.asked(0, kernel(left_ns), sequence_id=struct.unpack_from(">H", data, 30)[0])
+        assert not listener.answered(0)
+        assert listener.received(master.delay_resp(data, left_ns + waits_ns), kernel(left_ns), 0.0) == ()
+    assert listener.answered(0)
+    (result,) = listener.account(0, 0.0)
+    assert isinstance(result, PtpMeasured)
+    assert result.t1.at_ns == T0 + 30_000
+    assert offset_ns(result) == 0
 
 
 def test_a_step_of_a_gptp_grandmaster_is_told_by_its_indicator() -> None:

@@ -78,6 +78,8 @@ HALVES_KEPT = 8
 SYNC_TIMEOUT_INTERVALS = 5
 WATCHED = ("grandmaster", "clock_class", "clock_accuracy", "steps_removed", "current_utc_offset_s", "time_source")
 GREATEST_LOG_INTERVAL = 12
+# Between the sequence numbers of the questions of one poll to one master.
+SEQUENCE_STRIDE = 0x1FFF
 # Masters followed at once: forged identities must not fill the memory.
 MASTERS_LIMIT = 512
 
@@ -104,7 +106,7 @@ class PtpListener:
         self.refused: Counter[Reason] = Counter()
         self._best: dict[tuple[int, int], MasterKey | None] = {}
         self._requests: dict[tuple[int, int], list[Request]] = {}
-        self._sequence = 0
+        self._sequence = self._newest = 0
         self._handlers: Mapping[int, Callable[[Header, Any, Stamp, float], Sequence[PtpEvent]]] = {
             MessageType.ANNOUNCE: self._announced,
             MessageType.SYNC: self._synced,
@@ -117,29 +119,29 @@ class PtpListener:
     # Asking
 
     def ask(self, domain: int, sdo: int = 0, flags: int = 0) -> bytes:
-        """A Delay_Req to every master of the domain; older questions of that domain are forgotten."""
-        self._begin(domain, sdo)
-        return self._question(domain, sdo, flags, None)
+        """`begin`, and one Delay_Req to every master of the domain."""
+        self.begin(domain, sdo)
+        return self.question(domain, sdo, flags)
 
-    def ask_each(self, domain: int, sdo: int = 0) -> Mapping[PortIdentity, bytes]:
-        """A Delay_Req of its own to each master of the domain, to be sent by unicast; older questions are forgotten."""
-        self._begin(domain, sdo)
-        masters = [key.port for key in self.masters if (key.domain, key.sdo) == (domain, sdo)]
-        return {port: self._question(domain, sdo, Flag.UNICAST, port) for port in masters}
-
-    def _begin(self, domain: int, sdo: int) -> None:
+    def begin(self, domain: int, sdo: int = 0) -> None:
+        """A poll of a domain begins: its older questions, and their answers, are forgotten."""
         self._requests[domain, sdo] = []
         for key, state in self.masters.items():
             if (key.domain, key.sdo) == (domain, sdo):
-                state.response = None
+                state.responses.clear()
 
-    def _question(self, domain: int, sdo: int, flags: int, to: PortIdentity | None) -> bytes:
-        self._sequence = (self._sequence + 1) & 0xFFFF
-        self._requests[domain, sdo].append(Request(self._sequence, to))
+    def question(self, domain: int, sdo: int = 0, flags: int = 0, to: PortIdentity | None = None) -> bytes:
+        """A Delay_Req of the poll, to one master or to all. Of several the one that travels fastest counts."""
+        before = sum(request.to == to for request in self._requests[domain, sdo])
+        if not before:
+            self._sequence = (self._sequence + 1) & 0xFFFF
+        # Far apart: the answer of a master that counts wrongly must not pass for one to the question beside it.
+        self._newest = (self._sequence + before * SEQUENCE_STRIDE) & 0xFFFF
+        self._requests[domain, sdo].append(Request(self._newest, to))
         header = Header(
             MessageType.DELAY_REQ,
             self.identity,
-            self._sequence,
+            self._newest,
             domain,
             flags,
             control=1,
@@ -149,16 +151,27 @@ class PtpListener:
         )
         return encode(Message(header, Stamped(Timestamp(0, 0))))
 
-    def asked(self, domain: int, stamp: Stamp, sdo: int = 0, to: PortIdentity | None = None) -> None:
-        """When an open Delay_Req of the domain left; of several stamps the last counts (a hardware stamp comes last)."""
+    def asked(self, domain: int, stamp: Stamp, sdo: int = 0, sequence_id: int | None = None) -> None:
+        """When an open Delay_Req of the domain left (the newest, if its number is not given).
+
+        Of several stamps of one question the last counts (a hardware stamp comes last).
+        """
+        wanted = self._newest if sequence_id is None else sequence_id
         for request in self._requests.get((domain, sdo), ()):
-            if request.to == to:
+            if request.sequence_id == wanted:
                 request.t1 = stamp
 
     def answered(self, domain: int, sdo: int = 0) -> bool:
-        """Whether every master of the domain that is heard has answered the open question and has a fresh Sync."""
+        """Whether every master of the domain that is heard has answered each open question and has a fresh Sync."""
+        requests = self._requests.get((domain, sdo), ())
         states = [state for key, state in self.masters.items() if (key.domain, key.sdo) == (domain, sdo)]
-        return bool(states) and all(state.response is not None and state.sync is not None for state in states)
+        if not states or not requests:
+            return False
+        for state in states:
+            asked = sum(request.to in {None, state.key.port} for request in requests)
+            if state.sync is None or not asked or len(state.responses) < asked:
+                return False
+        return True
 
     def account(self, domain: int, now_s: float, sdo: int = 0) -> Sequence[PtpMeasured | PtpMissed]:
         """One result for each master of the domain: measured, or why not. A Sync is used once."""
@@ -168,7 +181,7 @@ class PtpListener:
             if (key.domain, key.sdo) == (domain, sdo):
                 results.append(result(state, now_s))
                 state.sync = None
-                state.response = None
+                state.responses.clear()
         return results
 
     def answered_peer(self, domain: int, sdo: int = 0) -> bool:
@@ -193,7 +206,8 @@ class PtpListener:
         self._requests.clear()
         self.peer.restart()
         for state in self.masters.values():
-            state.sync = state.response = None
+            state.sync = None
+            state.responses.clear()
             state.halves.clear()
 
     # Hearing
@@ -371,12 +385,12 @@ class PtpListener:
         if state is None or request.to not in {None, header.source}:
             why = "which sends no Sync" if state is None else f"to a question for {request.to}"
             return [self._refuse(Reason.WRONG_SOURCE, f"Delay_Resp of {header.source}, {why}")]
-        if state.response is not None:
+        if any(answer.request is request for answer in state.responses):
             return [self._refuse(Reason.DUPLICATE, f"Delay_Resp {header.sequence_id} of {header.source} came twice")]
         if not response.timestamp.is_valid:
             return [self._refuse(Reason.MALFORMED, f"a Delay_Resp of {header.source} has 1e9 ns or more")]
         t2_ns = response.timestamp.at_ns - _correction_ns(header.correction)
-        state.response = Answer(t2_ns, request, header.correction)
+        state.responses.append(Answer(t2_ns, request, header.correction))
         return ()
 
     def _peer_responded(self, header: Header, response: Response, stamp: Stamp, _: float) -> Sequence[PtpEvent]:

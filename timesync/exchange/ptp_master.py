@@ -110,7 +110,7 @@ class MasterState:
     sync: SyncPair | None = None
     syncs: int = 0
     syncs_missed: int = 0
-    response: Answer | None = None
+    responses: list[Answer] = field(default_factory=list)
     information: FollowUpInformation | None = None
     last_sync_sequence: int | None = None
     refused_sync_sequence: int | None = None
@@ -237,14 +237,22 @@ PtpEvent = PtpRefused | Appeared | Vanished | Changed | Stepped | BestChanged
 
 def result(state: MasterState, now_s: float) -> PtpMeasured | PtpMissed:
     """What this poll learned of one master."""
-    sync, response = state.sync, state.response
+    sync = state.sync
     if sync is None:
         return _without_sync(state)
-    if response is None or response.request.t1 is None:
+    # Of questions that left together the one that travelled fastest waited least on its way.
+    travelled = [
+        (answer.t2_ns - t1.at_ns, number, t1)
+        for number, answer in enumerate(state.responses)
+        if (t1 := answer.request.t1) is not None
+    ]
+    if not travelled:
         return PtpMissed(state.key, Reason.NO_DELAY_RESPONSE, f"the last Sync is {now_s - sync.heard_s:.1f} s old")
+    _, number, t1 = min(travelled, key=lambda each: each[:2])
+    response = state.responses[number]
     return PtpMeasured(
         state.key,
-        response.request.t1,
+        t1,
         response.t2_ns,
         sync.t3_ns,
         sync.t4,
