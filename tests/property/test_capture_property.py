@@ -162,7 +162,7 @@ def test_no_octets_of_a_file_crash_its_reading(folder: Path, magic: bytes, rest:
 
 
 def test_a_capture_may_be_as_long_as_it_likes() -> None:
-    """What an observer holds is bounded: of 10,000 frames (1 MB) it keeps less than a fifth."""
+    """What an observer holds is bounded: of 10,000 frames (1.3 MB with their times) it keeps less than a third."""
     import tracemalloc
 
     tracemalloc.start()
@@ -176,4 +176,4 @@ def test_a_capture_may_be_as_long_as_it_likes() -> None:
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert observer.frames == 10_000
-    assert size < 200_000
+    assert size < 400_000
