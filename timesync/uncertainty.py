@@ -94,12 +94,24 @@ def with_known_path(offset: ClockOffset, path: KnownPath) -> ClockOffset:
         return offset
     minimum_s = max(path.minimum_delay_s, abs(path.asymmetry_s) - path.asymmetry_bound_s)
     correction_s = -path.asymmetry_s / 2.0
-    return offset._replace(
-        offset_s=offset.offset_s + correction_s,
-        bound_path_s=max(0.0, abs(offset.delay_s) - minimum_s) / 2.0,
-        correction_s=correction_s,
-        bound_asymmetry_s=path.asymmetry_bound_s / 2.0,
-        u_asymmetry_s=path.asymmetry_u_s / 2.0,
+    return ClockOffset(
+        offset.target,
+        offset.protocol,
+        offset.at_ns,
+        offset.offset_s + correction_s,
+        offset.delay_s,
+        max(0.0, abs(offset.delay_s) - minimum_s) / 2.0,
+        offset.bound_timestamping_s,
+        offset.bound_oscillator_s,
+        offset.upstream_s,
+        offset.timestamping,
+        offset.clock_epoch,
+        offset.exchange,
+        offset.facts,
+        offset.no_claim,
+        correction_s,
+        path.asymmetry_bound_s / 2.0,
+        path.asymmetry_u_s / 2.0,
     )
 
 

@@ -49,6 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--at", metavar="T", type=instant, help="the newest at or before T (ISO 8601 or MJD); now")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--html", metavar="FILE", type=Path, help="write a page that can be printed")
+    parser.add_argument("--svg", metavar="FILE", type=Path, help="write the chain as a picture")
     add_place_options(parser.add_argument_group("history"))
     parser.set_defaults(run=run, usage_error=parser.error)
 
@@ -56,6 +57,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Explain; returns the exit status. Raises DataError, ConfigError or StoreError for bad input."""
     from timesync.explain import explain  # noqa: PLC0415 - not for --help
+    from timesync.explain_picture import picture  # noqa: PLC0415 - as above
     from timesync.explain_text import page, text  # noqa: PLC0415 - as above
     from timesync.store.local import History  # noqa: PLC0415 - sqlite, as above
 
@@ -64,17 +66,17 @@ def run(args: argparse.Namespace) -> int:
         found = explain(_row(history, args.target, args.at))
     finally:
         history.close()
-    if args.html is not None:
+    files = {path: make for path, make in ((args.html, page), (args.svg, picture)) if path is not None}
+    for path, make in files.items():
         try:
-            args.html.write_text(page(found), encoding="utf-8")
+            path.write_text(make(found), encoding="utf-8")
         except OSError as error:
-            raise DataError(f"{args.html}: cannot be written ({error.strerror}); name another file") from error
+            raise DataError(f"{path}: cannot be written ({error.strerror}); name another file") from error
+        print(f"written to {path}", file=sys.stderr)
     if args.json:
         print(json.dumps(_document(found), indent=2))
-    elif args.html is None:
+    elif not files:
         print("\n".join(text(found)))
-    else:
-        print(f"written to {args.html}", file=sys.stderr)
     return FINE if found.no_claim is None else NO_CLAIM
 
 
