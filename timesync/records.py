@@ -69,7 +69,7 @@ FIELDS: Mapping[str, Field] = {
     "utc_minus_x_s": _s("UTC minus target: [UTC - UTC(k)] as published, minus time_error_s"),
     "utc_minus_x_u_s": _s("standard uncertainty of utc_minus_x_s (coverage factor 1); absent where none is published"),
     "utc_minus_x_expanded_s": _s(
-        "expanded uncertainty of utc_minus_x_s: coverage factor times u; UTC has no hard bound"
+        "expanded uncertainty of utc_minus_x_s: coverage factor times u, at most the bound of x and that share of UTC(k)"
     ),
     "utc_label": Field(
         "str", "", "what utc_minus_x_s rests on: final (Circular T), rapid (UTCr), predicted, unavailable"

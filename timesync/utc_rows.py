@@ -6,7 +6,7 @@ one has taken its place. Computing a row again from the same publications change
 
 from __future__ import annotations
 
-from math import hypot
+from math import hypot, inf
 from typing import TYPE_CHECKING
 
 from timesync.reference.published import Label
@@ -50,10 +50,14 @@ def add_utc(fields: dict[str, FieldValue], estimate: UtcEstimate) -> None:
     fields["utc_minus_x_s"] = estimate.value_s - float(fields["time_error_s"])
     fields["u_utc_interpolation_s"] = estimate.u_interpolation_s
     if estimate.u_s is not None:
-        u_s = hypot(estimate.u_s, estimate.u_interpolation_s, float(fields["time_error_u_s"]))
+        published_u_s = hypot(estimate.u_s, estimate.u_interpolation_s)
+        u_s = hypot(published_u_s, float(fields["time_error_u_s"]))
+        factor = float(fields["coverage_factor"])
         fields["u_utck_s"] = estimate.u_s
         fields["utc_minus_x_u_s"] = u_s
-        fields["utc_minus_x_expanded_s"] = float(fields["coverage_factor"]) * u_s
+        # x is within its bound for certain, so that no more than that and U of what is published can be wrong.
+        bound_s = float(fields.get("time_error_bound_s", inf))
+        fields["utc_minus_x_expanded_s"] = min(factor * u_s, bound_s + factor * published_u_s)
 
 
 def revised(fields: Mapping[str, FieldValue], estimate: UtcEstimate) -> dict[str, FieldValue] | None:

@@ -7,11 +7,13 @@ from html.parser import HTMLParser
 from math import fsum, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from timesync import cli
 from timesync.explain import Explanation, explain
+from timesync.explain_picture import picture
 from timesync.explain_text import page, text
 from timesync.model import ClockOffset, Record, ServerFacts, Timestamping
 from timesync.pipeline import Pipeline
@@ -212,3 +214,15 @@ def test_the_command_tells_what_there_is_not(command: Any) -> None:
     assert (status, "it has clock, server" in told) == (2, True)
     status, _, told = command("server", "--at", "2020-01-01")
     assert (status, "ask for a later one" in told) == (2, True)
+
+
+def test_the_picture_is_well_formed_and_shows_each_clock_and_step() -> None:
+    record = rows()[10]
+    found = explain(record._replace(fields={**record.fields, "link_source": "a <b> & c"}))
+    root = ET.fromstring(picture(found))
+    words = [each.text or "" for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    for name in ("server", "probe", "clock", "UTC(NIM)", "UTC", "clock - UTC(NIM)", "link cal: a <b> & c"):
+        assert name in words
+    assert words[0].startswith("UTC - server = -")
+    broken = explain(record._replace(fields={"claim": "reference_stale", "offset_s": 0.0, "bound_s": 1.0}))
+    assert "no claim" in picture(broken)

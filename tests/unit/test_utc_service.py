@@ -104,6 +104,19 @@ def test_a_row_says_what_it_is_against_utc() -> None:
     assert row.fields.keys() <= FIELDS.keys()
 
 
+def test_the_expanded_uncertainty_knows_the_bound_of_x() -> None:
+    """u of x may be as large as its bound; then U of UTC - X is that bound and the share of what is published, not twice it."""
+    fields: dict[str, Any] = {
+        "time_error_s": X_S,
+        "time_error_u_s": U_S,
+        "time_error_bound_s": U_S,
+        "coverage_factor": 2.0,
+    }
+    add_utc(fields, UtcEstimate(Label.FINAL, 1e-9, 3e-9, 4e-9, "one"))
+    assert fields["utc_minus_x_u_s"] == pytest.approx(hypot(5e-9, U_S))
+    assert fields["utc_minus_x_expanded_s"] == pytest.approx(U_S + 2 * 5e-9)
+
+
 def test_a_row_of_an_unknown_laboratory_says_unavailable_and_one_without_a_claim_nothing() -> None:
     recorder = Recorder("NIM", "p", 2.0, UtcBook())
     row = recorder.time_error(time_error(T0_NS))

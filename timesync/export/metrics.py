@@ -139,6 +139,16 @@ _TABLE: tuple[Metric, ...] = (
         "reference",
     ),
     _target(
+        "timesync_utc_minus_target_seconds",
+        "UTC minus target by what is published of UTC - UTC(k), as a rule a prediction. Absent where nothing is.",
+        "reference",
+    ),
+    _target(
+        "timesync_utc_minus_target_uncertainty_seconds",
+        "Standard uncertainty (GUM, coverage factor 1) of timesync_utc_minus_target_seconds.",
+        "reference",
+    ),
+    _target(
         "timesync_timestamping",
         "Where the timestamps of the newest measurement were taken: 1 for the state that holds, 0 for the others.",
         "timestamping",

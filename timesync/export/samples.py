@@ -34,6 +34,8 @@ CLAIMED: Mapping[str, str] = {
     "time_error_s": "timesync_time_error_seconds",
     "time_error_bound_s": "timesync_time_error_bound_seconds",
     "time_error_u_s": "timesync_time_error_uncertainty_seconds",
+    "utc_minus_x_s": "timesync_utc_minus_target_seconds",
+    "utc_minus_x_u_s": "timesync_utc_minus_target_uncertainty_seconds",
 }
 """Record field -> metric, labelled with the reference."""
 
