@@ -37,6 +37,7 @@ from timesync.web.server import Page, WebServer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from timesync.holdover_service import HoldoverService
     from timesync.model import Record
     from timesync.settings import ProbeSettings, TargetSettings, Tie
     from timesync.stability_service import StabilityService
@@ -98,6 +99,8 @@ class Daemon:
         self._delivering: asyncio.Task[None] | None = None
         self._stability: StabilityService | None = None
         self._computing: asyncio.Task[None] | None = None
+        self._holdover: HoldoverService | None = None
+        self._foreseeing: asyncio.Task[None] | None = None
         self._server: WebServer | None = None
         if settings.http.enabled:
             self._server = WebServer(
@@ -174,6 +177,10 @@ class Daemon:
                 self._computing.cancel()
             if self._stability is not None:
                 self._stability.close()
+            if self._foreseeing is not None:
+                self._foreseeing.cancel()
+            if self._holdover is not None:
+                self._holdover.close()
             self.measuring.event(_event("stopped", "the probe was told to stop"))
             self._keep()
             flushed = await self._delivery.stop(FLUSH_DEADLINE_S)
@@ -224,6 +231,8 @@ class Daemon:
         self._leaps.observe(records)
         if self._stability is not None:
             self._stability.observe(records)
+        if self._holdover is not None:
+            self._holdover.observe(records)
 
     def _set_tie(self, reference: str, tie: Tie) -> None:
         self.measuring.pipeline.set_tie(reference, tie)
@@ -246,10 +255,22 @@ class Daemon:
             from timesync.stability_service import StabilityService  # noqa: PLC0415 - numpy takes 30 MB
 
             self._stability = StabilityService(settings, self._store, self._report, clock_ns=time.time_ns)
+        self._foresee(settings)
 
     def _run_stability(self) -> None:
         if self._stability is not None and self._computing is None:
             self._computing = self._group.create_task(self._stability.run(), name="stability")
+        if self._holdover is not None and self._foreseeing is None:
+            self._foreseeing = self._group.create_task(self._holdover.run(), name="holdover")
+
+    def _foresee(self, settings: ProbeSettings) -> None:
+        """Watch for holdovers and forecast them from now on as these settings want it."""
+        if self._holdover is not None:
+            self._holdover.configure(settings)
+        elif settings.holdover.enabled and len(settings.targets) <= settings.holdover.targets_at_most:
+            from timesync.holdover_service import HoldoverService  # noqa: PLC0415 - numpy takes 30 MB
+
+            self._holdover = HoldoverService(settings, self._store, self._report, clock_ns=time.time_ns)
 
     def _make_sinks(self) -> list[Sink]:
         settings = self.settings

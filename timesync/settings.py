@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HistorySettings",
+    "HoldoverSettings",
     "HttpSettings",
     "InfluxSettings",
     "KnownPath",
@@ -226,6 +227,21 @@ class UtcSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldoverSettings:
+    """State and forecast of each target; with more than `targets_at_most` targets there are none.
+
+    The smallest of `limits_s` is the specification: a target that coasts beyond it is out of specification.
+    """
+
+    enabled: bool = True
+    limits_s: tuple[float, ...] = (1e-6, 1e-3)
+    horizon_s: float = 86_400.0
+    confidence: float = 0.95
+    every_s: float = 600.0
+    targets_at_most: int = 100
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """How the daemon logs: level name, and text (for people), json (for journald) or auto (json when no terminal)."""
 
@@ -246,6 +262,7 @@ class ProbeSettings:
     influx: tuple[InfluxSettings, ...] = ()
     http: HttpSettings = HttpSettings()
     stability: StabilitySettings = StabilitySettings()
+    holdover: HoldoverSettings = HoldoverSettings()
     utc: UtcSettings = UtcSettings()
     log: LogSettings = LogSettings()
     keys_file: Path | None = None

@@ -12,6 +12,7 @@ from timesync.export.metrics import METRICS, Kind, Subject
 PAGE = Path(__file__).resolve().parents[2] / "deploy" / "METRICS.md"
 BASE_UNITS = ("_seconds", "_bytes", "_ratio", "_total", "_info", "_records")
 WITHOUT_UNIT = {
+    "timesync_holdover_state",
     *(
         f"timesync_{name}{end}"
         for name in ("adev", "oadev", "mdev", "hdev", "ohdev")

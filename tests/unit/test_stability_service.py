@@ -336,7 +336,7 @@ async def test_a_daemon_with_too_many_targets_does_not_even_load_numpy(tmp_path:
         "targets = (TargetSettings('a', 'ntp', '127.0.0.1:9', interval_s=1.0),)\n"
         "settings = ProbeSettings(SiteSettings('s', 'p'), targets, SpoolSettings(Path(sys.argv[1])),\n"
         "    http=HttpSettings(enabled=False), history=HistorySettings(enabled=False),\n"
-        "    stability=StabilitySettings(targets_at_most=int(sys.argv[2])))\n"
+        "    stability=StabilitySettings(targets_at_most=int(sys.argv[2])), holdover=HoldoverSettings(enabled=False))\n"
         "daemon = Daemon(settings)\n"
         "asyncio.run(daemon.run(daemon.stop))\n"
         "print('numpy' in sys.modules)\n"

@@ -12,6 +12,7 @@ from timesync.config.checks import room_for_timeout
 from timesync.reference.link import initial_tie
 from timesync.settings import (
     HistorySettings,
+    HoldoverSettings,
     HttpSettings,
     InfluxSettings,
     KnownPath,
@@ -68,6 +69,7 @@ def build(draft: Draft, environment: Mapping[str, str]) -> ProbeSettings:
         influx=tuple(InfluxSettings(**sink.values) for sink in draft.many["influxdb"]),
         http=HttpSettings(**values["http"]),
         stability=StabilitySettings(**values["stability"]),
+        holdover=HoldoverSettings(**values["holdover"]),
         utc=UtcSettings(**values["utc"]),
         log=LogSettings(**values["log"]),
         keys_file=values["keys"]["file"],

@@ -19,7 +19,7 @@ from timesync.config.keys_measuring import (
     TARGET,
     UNCERTAINTY,
 )
-from timesync.config.keys_results import HISTORY, HTTP, INFLUXDB, LOG, SPOOL, STABILITY, UTC
+from timesync.config.keys_results import HISTORY, HOLDOVER, HTTP, INFLUXDB, LOG, SPOOL, STABILITY, UTC
 
 if TYPE_CHECKING:
     from timesync.config.schema import Key, Table
@@ -41,6 +41,7 @@ TABLES: tuple[Table, ...] = (
     INFLUXDB,
     HTTP,
     STABILITY,
+    HOLDOVER,
     UTC,
     LOG,
 )

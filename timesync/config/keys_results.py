@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from timesync.config.schema import Key, Table, Type
 
-__all__ = ["HISTORY", "HTTP", "INFLUXDB", "LOG", "SPOOL", "STABILITY", "UTC"]
+__all__ = ["HISTORY", "HOLDOVER", "HTTP", "INFLUXDB", "LOG", "SPOOL", "STABILITY", "UTC"]
 
 DAY_S = 86_400
 
@@ -176,6 +176,70 @@ HTTP = Table(
         Key("port", Type.INTEGER, "the TCP port; 0 takes a free one", "9787", default=9787, low=0, high=65_535),
     ),
     wrong_names=("prometheus", "metrics", "web"),
+)
+
+
+HOLDOVER = Table(
+    "holdover",
+    "Whether each target is locked to its source or coasting, how far off it will be, and how long it stays within the limits; "
+    "with numpy's memory of `[stability]`, and 0.1 MB a target.",
+    (
+        Key("enabled", Type.SWITCH, "compute them", "true", default=True, wrong_names=("enable", "on")),
+        Key(
+            "limits_s",
+            Type.NUMBERS,
+            "time errors not to leave: the time to each of them is told; the smallest is the specification of a holdover",
+            "[1e-6, 1e-3]",
+            unit="s",
+            default=(1e-6, 1e-3),
+            low=1e-12,
+            high=10.0,
+            wrong_names=("limit_s", "limits", "limit"),
+        ),
+        Key(
+            "horizon_s",
+            Type.NUMBER,
+            "how far ahead is looked",
+            "86400",
+            unit="s",
+            default=86_400.0,
+            low=60,
+            high=90 * DAY_S,
+            wrong_names=("horizon",),
+        ),
+        Key(
+            "confidence",
+            Type.NUMBER,
+            "probability of the bands, and of staying within a limit for the time told",
+            "0.95",
+            default=0.95,
+            low=0.5,
+            high=0.999,
+            wrong_names=("coverage", "ci"),
+        ),
+        Key(
+            "every_s",
+            Type.NUMBER,
+            "how often forecasts are made, stored and shown",
+            "600",
+            unit="s",
+            default=600.0,
+            low=1,
+            high=DAY_S,
+            wrong_names=("interval_s", "interval"),
+        ),
+        Key(
+            "targets_at_most",
+            Type.INTEGER,
+            "with more targets than this nothing is computed, so that a large probe stays small; a core takes 1,000 targets",
+            "100",
+            default=100,
+            low=0,
+            high=100_000,
+            wrong_names=("max_targets",),
+        ),
+    ),
+    wrong_names=("hold_over", "prediction", "forecast"),
 )
 
 

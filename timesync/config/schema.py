@@ -19,6 +19,7 @@ class Type(StrEnum):
     TEXT = "text"
     UTC_K = "a UTC(k)"
     NUMBER = "a number"
+    NUMBERS = "a list of numbers"
     INTEGER = "a whole number"
     SWITCH = "true or false"
     CHOICE = "a choice"

@@ -109,6 +109,18 @@ def _number(key: Key, value: object, _places: Places) -> float:
     return float(_within(key, _numeric(key, value)))
 
 
+def _numbers(key: Key, value: object, places: Places) -> tuple[float, ...]:
+    if not isinstance(value, list):
+        raise _wrong_type(key, value)
+    if not value:
+        raise BadValueError("the list is empty", _for_example(key))
+    numbers = tuple(_number(key, each, places) for each in value)
+    twice = next((each for each in numbers if numbers.count(each) > 1), None)
+    if twice is not None:
+        raise BadValueError(f"{shown(twice)} is in the list twice", "Remove one of them")
+    return numbers
+
+
 def _integer(key: Key, value: object, _places: Places) -> int:
     number = _within(key, _numeric(key, value))
     if isinstance(number, float):
@@ -301,6 +313,7 @@ READERS: dict[Type, Callable[[Key, object, Places], object]] = {
     Type.TEXT: _text,
     Type.UTC_K: _utc_k,
     Type.NUMBER: _number,
+    Type.NUMBERS: _numbers,
     Type.INTEGER: _integer,
     Type.SWITCH: _switch,
     Type.CHOICE: _choice,

@@ -106,7 +106,7 @@ class _Target:
         self.latest = _Newest()
         self.measured = _Newest()
         self.answered = _Newest()
-        # (statistic, tau): the newest row, and until when it is shown (monotonic seconds)
+        # (statistic, tau) or ("holdover", limit): the newest row, and until when it is shown (monotonic seconds)
         self.stability: dict[tuple[str, str], tuple[Record, float]] = {}
         # (measurement, clock, port): the same
         self.stack: dict[tuple[str, ...], tuple[Record, float]] = {}
@@ -184,13 +184,13 @@ class Current:
         self._targets.pop(name, None)
 
     def observe(self, record: Record, now_s: float) -> None:
-        """Take in one record of `time_error`, `stability` or a PTP stack; other measurements are not shown here and are left alone.
+        """Take in one record of `time_error`, `stability`, `holdover` or a PTP stack; other measurements are left alone.
 
         The record must not be changed afterwards. A record of a target that is not configured (it was removed while its
         poll was under way) brings no series back; it is counted.
         """
-        if record.measurement == "stability":
-            self._observe_stability(record, now_s)
+        if record.measurement in ("stability", "holdover"):
+            self._observe_result(record, now_s)
         elif record.measurement in STACK:
             self._observe_stack(record, now_s)
         if record.measurement != "time_error":
@@ -208,13 +208,15 @@ class Current:
         elif any(name in fields for name in ANSWERS):
             target.answered.take(record, epoch, now_s)
 
-    def _observe_stability(self, record: Record, now_s: float) -> None:
+    def _observe_result(self, record: Record, now_s: float) -> None:
         target = self._targets.get(record.tags["target"])
         if target is None:
             self._unknown_target += 1
             return
         until_s = now_s + STABILITY_LIFE * float(record.fields["every_s"]) + GRACE_S
-        target.stability[record.tags["statistic"], record.tags["tau"]] = (record, until_s)
+        tags = record.tags
+        key = (tags["statistic"], tags["tau"]) if "statistic" in tags else (record.measurement, tags.get("limit", ""))
+        target.stability[key] = (record, until_s)
 
     def _observe_stack(self, record: Record, now_s: float) -> None:
         target = self._targets.get(record.tags["target"])

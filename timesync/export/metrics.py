@@ -118,6 +118,11 @@ _WHAT = {
     "_upper": ": of its confidence interval, or rigorous where the estimator is bounds. tau in seconds.",
 }
 
+
+def _forecast(name: str, help_text: str, *own_labels: str) -> Metric:
+    return Metric(f"timesync_holdover_{name}", _G, Subject.TARGET, Life.STABILITY, help_text, own_labels)
+
+
 _TABLE: tuple[Metric, ...] = (
     # What was measured.
     _target("timesync_offset_seconds", "Target minus the probe's clock, newest measurement; positive: target ahead."),
@@ -271,6 +276,22 @@ _TABLE: tuple[Metric, ...] = (
     *_stability("ohdev", "Overlapping Hadamard deviation", seconds=False),
     *_stability("tierms", "Rms time interval error", seconds=True),
     *_stability("mtie", "Maximum time interval error", seconds=True),
+    # Holdover: state, and forecast from the newest sample.
+    _forecast(
+        "state",
+        "What the target is doing: 1 for the state that holds (locked, holdover, holdover_out: beyond the smallest limit, ...).",
+        "state",
+    ),
+    _forecast(
+        "time_to_limit_seconds",
+        "How long the target stays within the limit with the configured confidence (first passage); at most the horizon.",
+        "limit",
+    ),
+    _forecast("predicted_1h_seconds", "Time error foreseen in an hour."),
+    _forecast("predicted_1h_uncertainty_seconds", "Standard uncertainty of the time error foreseen in an hour."),
+    _forecast("predicted_24h_seconds", "Time error foreseen in 24 hours."),
+    _forecast("predicted_24h_uncertainty_seconds", "Standard uncertainty of the time error foreseen in 24 hours."),
+    _forecast("score_ratio", "Share of the last 100 forecasts whose interval held what was then measured."),
     # The probe.
     _probe(_G, "timesync_targets", "Targets that are configured."),
     _probe(_C, "timesync_clock_steps_total", "Steps of the probe's own clock since the daemon started."),

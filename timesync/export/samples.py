@@ -58,6 +58,9 @@ ANSWERED: Mapping[str, str] = {
 }
 """Record field -> metric, for what a server says of itself, also in an answer that was refused."""
 
+HOLDOVER_STATES = ("unknown", "freerun", "acquiring", "locked", "holdover", "holdover_out")
+"""The states of `timesync.holdover.detect.State`, which needs numpy beside it."""
+
 PTP_MASTER = ("port_identity", "grandmaster", "domain", "timescale")
 """Record fields that become labels of timesync_ptp_master_info."""
 
@@ -126,7 +129,8 @@ def _target_samples(view: TargetView) -> Iterator[Sample]:
         yield Sample("timesync_last_sample_timestamp_seconds", labels, view.last_sample_ns / 1e9)
     yield Sample("timesync_poll_interval_seconds", labels, view.interval_s)
     for record in view.stability:
-        yield from _stability_samples(record, labels)
+        made = _holdover_samples if record.measurement == "holdover" else _stability_samples
+        yield from made(record, labels)
     for record in view.stack:
         yield from _stack_samples(record, labels)
 
@@ -158,6 +162,29 @@ def _states(
     if holds is not None:
         for state in states:
             yield Sample(metric, {**labels, "state": state}, state == holds)
+
+
+HOLDOVER: Mapping[str, str] = {
+    "predicted_1h_s": "timesync_holdover_predicted_1h_seconds",
+    "predicted_1h_u_s": "timesync_holdover_predicted_1h_uncertainty_seconds",
+    "predicted_24h_s": "timesync_holdover_predicted_24h_seconds",
+    "predicted_24h_u_s": "timesync_holdover_predicted_24h_uncertainty_seconds",
+    "score": "timesync_holdover_score_ratio",
+}
+"""Record field -> metric, for a forecast."""
+
+
+def _holdover_samples(record: Record, labels: Mapping[str, str]) -> Iterator[Sample]:
+    """State and forecast of a target, or the time to one of its limits."""
+    fields = record.fields
+    if "limit" in record.tags:
+        own = {**labels, "limit": record.tags["limit"]}
+        if "within_s" in fields:
+            yield Sample("timesync_holdover_time_to_limit_seconds", own, fields["within_s"])
+        return
+    for name in HOLDOVER_STATES:
+        yield Sample("timesync_holdover_state", {**labels, "state": name}, name == fields["state"])
+    yield from _fields(fields, HOLDOVER, labels)
 
 
 def _stability_samples(record: Record, labels: Mapping[str, str]) -> Iterator[Sample]:

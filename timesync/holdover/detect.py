@@ -317,16 +317,15 @@ class Detector:
         return Transition(seen.at_ns, since_ns, before, state, self.signs, self._evidence(seen))
 
     def _evidence(self, seen: Observation) -> dict[str, float | int | str | bool]:
-        names = (
+        names: tuple[str, ...] = (
             "leap",
             "stratum",
             "reference_id",
             "reference_time_ns",
             "root_dispersion_s",
             "clock_class",
-            "accuracy_s",
         )
-        names += ("time_traceable", "frequency_traceable", "x_s")
+        names += ("accuracy_s", "time_traceable", "frequency_traceable", "x_s")
         told = {name: getattr(seen, name) for name in names}
         found = {name: value for name, value in told.items() if value is not None}
         if self._phase.known > LEARNED:

@@ -1,0 +1,184 @@
+"""Holdover of every target, watched beside the measuring: states, forecasts and the accounts of episodes, stored as rows.
+
+Rule: fed from the rows that are stored and from nothing else, and never in their way: taking rows in is one append each, the work
+is done in slices between polls. A change of state is an event with its evidence. After a restart all is learned anew.
+
+This module imports numpy: the daemon imports it only where `[holdover]` is enabled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from timesync.holdover.detect import Rules, State, Transition
+from timesync.holdover_watch import Watch
+from timesync.model import Event, Record, Severity
+from timesync.records import TIME_ERROR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from timesync.holdover.episodes import Episode
+    from timesync.model import FieldValue
+    from timesync.settings import ProbeSettings
+
+__all__ = ["EPISODE", "HOLDOVER", "HoldoverService"]
+
+HOLDOVER = "holdover"
+EPISODE = "holdover_episode"
+NS = 1_000_000_000
+LOOK_S = 1.0  # how often the rows that came are looked at
+SLICE = 50  # rows between two turns of the loop
+LATEST_S = 2.0  # a row that waits for its reference is looked at once a second
+SEVERITY = {State.HOLDOVER: Severity.WARNING, State.HOLDOVER_OUT: Severity.ERROR, State.FREERUN: Severity.WARNING}
+TEXTS = {
+    State.UNKNOWN: "nothing is known of it any more: no answers",
+    State.FREERUN: "it has no source: it runs free",
+    State.ACQUIRING: "it has a source; its phase is still on the way",
+    State.LOCKED: "it is locked to its source",
+    State.HOLDOVER: "it has lost its source and coasts",
+    State.HOLDOVER_OUT: "it coasts out of its specification",
+}
+
+
+class HoldoverService:
+    """Give it every row that is stored (`observe`) and run it (`run`); it stores rows of its own."""
+
+    def __init__(
+        self,
+        settings: ProbeSettings,
+        store: Callable[[Sequence[Record]], object],
+        tell: Callable[[Event], object],
+        *,
+        clock_ns: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._tell = tell
+        self._clock_ns = clock_ns
+        self._new: list[Record] = []
+        self._pending: dict[str, Record] = {}
+        self.watches: dict[str, Watch] = {}
+        self._intervals: dict[str, float] = {}
+        self.configure(settings)
+
+    def configure(self, settings: ProbeSettings) -> None:
+        """Take new settings; targets that are gone, or asked otherwise, are forgotten, and all where the limits are others."""
+        before = getattr(self, "settings", settings)
+        self.settings = settings
+        wanted = settings.holdover
+        few = wanted.enabled and len(settings.targets) <= wanted.targets_at_most
+        intervals = {target.name: target.interval_s for target in settings.targets} if few else {}
+        for name in list(self.watches):
+            if intervals.get(name) != self._intervals.get(name) or before.holdover.limits_s != wanted.limits_s:
+                del self.watches[name]
+        self._intervals = intervals
+
+    def observe(self, records: Sequence[Record]) -> None:
+        """Rows that were stored: they are looked at later."""
+        if self._intervals:
+            self._new += records
+
+    async def run(self) -> None:
+        """For ever: look at new rows every second; each target's forecast every `every_s`, spread over that time."""
+        loop = asyncio.get_running_loop()
+        while True:
+            begun_s = loop.time()
+            await self._look()
+            for name in self._due():
+                self.tell_of(name)
+                await asyncio.sleep(0)  # polls go first
+            await asyncio.sleep(max(LOOK_S - (loop.time() - begun_s), 0.01))
+
+    def _due(self) -> list[str]:
+        """Whose forecast is old: so many of the oldest a turn that all have their turn in `every_s`."""
+        every_ns = self.settings.holdover.every_s * NS
+        now_ns = self._clock_ns()
+        due = [name for name, watch in self.watches.items() if not 0 <= now_ns - watch.told_ns < every_ns]
+        share = 1 + int(2 * len(self.watches) * LOOK_S / self.settings.holdover.every_s)
+        return due[:share]
+
+    async def _look(self) -> None:
+        records, self._new = self._new, []
+        for begin in range(0, len(records), SLICE):
+            self.take(records[begin : begin + SLICE])
+            await asyncio.sleep(0)
+        self.release(self._clock_ns())
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Look at rows: each is final when a later one of its target has come, or when no better one can come any more."""
+        for record in records:
+            if record.measurement != TIME_ERROR:
+                continue
+            target = record.tags["target"]
+            if target not in self._intervals:
+                continue
+            pending = self._pending.get(target)
+            if pending is not None and record.at_ns > pending.at_ns:
+                self._final(target, pending)
+            if pending is None or record.at_ns >= pending.at_ns:
+                self._pending[target] = record
+
+    def release(self, now_ns: int) -> None:
+        """Let go of rows that have waited long enough for a better one."""
+        wait_ns = round((self.settings.reference_max_age_s + LATEST_S) * NS)
+        for target, record in list(self._pending.items()):
+            if not 0 <= now_ns - record.at_ns < wait_ns or record.fields.get("quality") in (
+                "interpolated",
+                "itself",
+                "local",
+            ):
+                self._final(target, self._pending.pop(target))
+
+    def _final(self, target: str, record: Record) -> None:
+        watch = self.watches.get(target)
+        if watch is None:
+            rules = Rules(limit_s=min(self.settings.holdover.limits_s))
+            watch = self.watches[target] = Watch(self._intervals[target], record.tags, rules)
+            watch.told_ns = self._clock_ns()
+        if "reference" in record.tags and watch.tags is not record.tags:
+            watch.tags = record.tags
+        for found in watch.take(record):
+            if isinstance(found, Transition):
+                self._changed(target, found)
+            else:
+                self._over(watch, found)
+
+    def _changed(self, target: str, transition: Transition) -> None:
+        after = transition.after
+        signs = ", ".join(transition.signs)
+        text = f"{target}: {TEXTS[after]}" + (f" ({signs})" if signs else "")
+        evidence: dict[str, FieldValue] = {
+            **transition.evidence,
+            "before": transition.before.value,
+            "after": after.value,
+        }
+        evidence |= {"since_ns": transition.since_ns, "signs": " ".join(transition.signs)}
+        self._tell(
+            Event("holdover_state", transition.at_ns, SEVERITY.get(after, Severity.INFO), text, target, evidence)
+        )
+        self.watches[target].told_ns = 0  # its row is due
+
+    def _over(self, watch: Watch, found: Episode) -> None:
+        fields: dict[str, FieldValue] = {name: each for name, each in asdict(found).items() if each is not None}
+        fields["duration_s"] = found.duration_s
+        self._store([Record(EPISODE, found.entry_ns, watch.tags, fields)])
+
+    def tell_of(self, target: str) -> None:
+        """Make and store the forecast of a target."""
+        watch = self.watches[target]
+        now_ns = watch.told_ns = self._clock_ns()
+        rows = []
+        for limit, fields in watch.foresee(self.settings.holdover).items():
+            tags: Mapping[str, str] = {**watch.tags, "limit": limit} if limit else watch.tags
+            rows.append(Record(HOLDOVER, now_ns, tags, fields))
+        self._store(rows)
+
+    def close(self) -> None:
+        """At the end: what waits is looked at; a holdover that goes on is told as far as it went by the rows that were stored."""
+        self.take(self._new)
+        self._new = []
+        for target, record in list(self._pending.items()):
+            self._final(target, record)
+        self._pending.clear()
