@@ -81,6 +81,28 @@ def test_a_late_follow_up_is_matched_all_the_same() -> None:
     assert heard.violations(0.25) == []
 
 
+def test_dropped_messages_are_misses_with_their_reasons_and_the_rest_is_right() -> None:
+    """Four of ten messages of every kind never leave: an answer, a Sync, its Follow_Up."""
+    with master(dropped=0.4, ahead_s=0.25) as server:
+        heard = measure(server, 20, timeout_s=0.1, listen_s=2.0)
+    assert heard.violations(0.25) == []
+    assert heard.offsets()
+    assert heard.missed()
+    assert {missed.reason.value for missed in heard.missed()} <= {"no_sync", "no_follow_up", "no_delay_response"}
+    assert len(heard.offsets()) + len(heard.missed()) == 20
+
+
+def test_an_answer_that_comes_too_late_is_not_taken_for_one_to_the_next_question() -> None:
+    with master(response_late_s=0.15, ahead_s=0.25) as server:
+        heard = measure(server, 4, timeout_s=0.1)
+        in_time = measure(server, 2, timeout_s=1.0)
+    assert {missed.reason.value for missed in heard.missed()} <= {"no_delay_response", "no_sync", "no_follow_up"}
+    assert heard.missed()
+    for each in (heard, in_time):
+        assert each.violations(0.25) == []
+    assert len(in_time.offsets()) == 2
+
+
 def test_a_correction_counts_with_its_sign() -> None:
     """1 ms that a transparent clock claims to have held each Sync, which it did not: half of it shows."""
     with master(sync_correction_ns=1_000_000) as server:

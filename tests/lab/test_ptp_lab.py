@@ -11,13 +11,14 @@ import sys
 import urllib.request
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.netns import cabled_pair
+from support.debian import binary
+from support.netns import bridged_hosts, bridged_pair, cabled_pair
 from support.process import Program
 from support.ptp4l import Ptp4l
-from support.ptpmeasuring import measure_ptp
+from support.ptpmeasuring import Heard, measure_ptp
 
 from timesync.daemon import HISTORY_FILE
 from timesync.model import PtpFacts, Timestamping
@@ -25,6 +26,7 @@ from timesync.store.local import History, Selection
 
 if TYPE_CHECKING:
     from conftest import NeedPrograms
+    from support.netns import Host
 
 MS, US = 1e-3, 1e-6
 CLEAN = 20 * US
@@ -38,8 +40,8 @@ TIMESYNC = Path(sys.executable).with_name("timesync")
 def test_a_grandmaster_with_a_known_offset(lab: NeedPrograms, root: None, transport: str, delay: str) -> None:
     lab("ptp4l")
     options = {"transport": transport, "delay": delay, "timescale": "utc"}
-    with cabled_pair() as pair, Ptp4l(pair.server, transport=transport, delay=delay, ahead_ns=25_000_000):
-        heard = pair.client.call(partial(measure_ptp, 20, options=options))
+    with bridged_pair() as pair, Ptp4l(pair.server, transport=transport, delay=delay, ahead_ns=25_000_000):
+        heard = pair.client.call(partial(measure_ptp, 14, options=options))
     assert heard.violations(25 * MS) == []
     assert heard.median_s() == pytest.approx(25 * MS, abs=CLEAN)
     assert heard.missed() == []
@@ -47,20 +49,51 @@ def test_a_grandmaster_with_a_known_offset(lab: NeedPrograms, root: None, transp
     assert {offset.timestamping for offset in heard.offsets()} == {Timestamping.KERNEL}
 
 
-def test_two_domains_of_one_wire_are_two_clocks(lab: NeedPrograms, root: None) -> None:
-    lab("ptp4l")
+def test_two_grandmasters_in_two_domains_of_one_bridge_and_ptpd_are_three_clocks(lab: NeedPrograms, root: None) -> None:
+    """+1.5 ms and 0, one of them degraded live, and a second implementation: each as it is, whatever the others do."""
+    lab("ptp4l", "pmc", "ptpd")
     with (
-        cabled_pair() as pair,
-        Ptp4l(pair.server, clock_identity=FIRST),
-        Ptp4l(pair.server, clock_identity=SECOND, domain=24, ahead_ns=1_500_000),
+        bridged_hosts(4) as (probe, first, second, third),
+        Ptp4l(first, clock_identity=FIRST, ahead_ns=1_500_000) as degraded,
+        Ptp4l(second, clock_identity=SECOND, domain=24),
+        ptpd_master(third, domain=5),
     ):
-        for domain, ahead_s in ((0, 0.0), (24, 1.5 * MS)):
-            heard = pair.client.call(partial(measure_ptp, 15, options={"domain": domain, "timescale": "utc"}))
-            assert heard.violations(ahead_s) == []
-            assert heard.median_s() == pytest.approx(ahead_s, abs=CLEAN)
-            facts = heard.offsets()[0].facts
-            assert isinstance(facts, PtpFacts)
-            assert (facts.domain, facts.grandmaster) == (domain, FIRST if domain == 0 else SECOND)
+        degraded.announce(clock_class=6, ptp_timescale=False, utc_offset_valid=False)
+        degrade = partial(degraded.announce, clock_class=52, ptp_timescale=False, utc_offset_valid=False)
+
+        def measure(domain: int, between: dict[int, Any] | None = None) -> Heard:
+            options = {"domain": domain, "timescale": "utc"}
+            return probe.call(partial(measure_ptp, 12, listen_s=15.0, options=options, between=between))
+
+        one, other, ptpd = measure(0, {6: degrade}), measure(24), measure(5)
+    for heard, ahead_s in ((one, 1.5 * MS), (other, 0.0), (ptpd, 0.0)):
+        assert heard.violations(ahead_s) == []
+        assert heard.median_s() == pytest.approx(ahead_s, abs=CLEAN)
+        assert heard.missed() == []
+    grandmasters = [facts_of(heard).grandmaster for heard in (one, other)]
+    assert grandmasters == [FIRST, SECOND]
+    classes = [each.facts.clock_class for each in one.offsets() if isinstance(each.facts, PtpFacts)]
+    assert (classes[0], classes[-1]) == (6, 52)
+    assert any("clock_class was 6, is 52" in text for text in one.told("master_changed"))
+    assert not other.told("master_changed")
+
+
+def facts_of(heard: Heard) -> PtpFacts:
+    facts = heard.offsets()[0].facts
+    assert isinstance(facts, PtpFacts)
+    return facts
+
+
+def ptpd_master(inside: Host, domain: int) -> Program:
+    """ptpd as a grandmaster that touches no clock and keeps no file."""
+    options = ["-C", "-n", "-L", "-M", "-i", "cable", "-d", str(domain), "--global:log_status=n"]
+    options += [
+        "--ptpengine:ip_mode=multicast",
+        "--ptpengine:log_sync_interval=-3",
+        "--ptpengine:log_announce_interval=0",
+    ]
+    options += ["--ptpengine:log_delayreq_interval=-3"]
+    return Program([binary("ptpd"), *options], namespace=inside.name)
 
 
 def test_a_master_that_is_not_the_best_is_measured_as_a_child(lab: NeedPrograms, root: None) -> None:
@@ -134,13 +167,15 @@ def test_a_master_that_is_asked_for_unicast(lab: NeedPrograms, root: None, trans
     """It sends no multicast (inhibit_multicast_service), grants what is asked for, and stops when it is given back."""
     lab("ptp4l")
     silent = {"unicast_listen": 1, "inhibit_multicast_service": 1}
-    with cabled_pair() as pair:
+    with bridged_pair() as pair:
         address = pair.server_ipv4 if transport == "udp4" else pair.server_ipv6
         with Ptp4l(pair.server, transport=transport, ahead_ns=25_000_000, options=silent):
             options = {"unicast": address, "transport": transport, "timescale": "utc"}
-            heard = pair.client.call(partial(measure_ptp, 6, options=options))
+            heard = pair.client.call(partial(measure_ptp, 4, options=options))
             multicast = pair.client.call(
-                partial(measure_ptp, 1, listen_s=1.0, options={"transport": transport, "timescale": "utc"})
+                partial(
+                    measure_ptp, 1, listen_s=0.5, timeout_s=0.5, options={"transport": transport, "timescale": "utc"}
+                )
             )
     assert heard.violations(25 * MS) == []
     assert heard.median_s() == pytest.approx(25 * MS, abs=CLEAN)

@@ -22,7 +22,7 @@ from support.debian import binary, environment
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["Host", "Pair", "cabled_pair", "host", "hosts", "remove_abandoned"]
+__all__ = ["Host", "Pair", "bridged_hosts", "bridged_pair", "cabled_pair", "host", "hosts", "remove_abandoned"]
 
 Result = TypeVar("Result")
 
@@ -150,3 +150,31 @@ def cabled_pair(interface: str = "cable") -> Iterator[Pair]:
         pair = Pair(client, server)
         pair.give_addresses(interface)
         yield pair
+
+
+@contextmanager
+def bridged_hosts(count: int, interface: str = "cable") -> Iterator[Sequence[Host]]:
+    """`count` hosts on one bridge, which is a namespace of its own; they have the addresses 10.123.0.1 and fd00:123::1 and so on.
+
+    The bridge floods all multicast, and forwards 01-80-C2-00-00-0E too, which a real one keeps to itself: it is a wire with more
+    than two ends.
+    """
+    with hosts(count + 1) as (bridge, *ends):
+        bridge.ip("link", "add", "bridge", "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
+        bridge.ip("link", "set", "bridge", "type", "bridge", "group_fwd_mask", "0x4000")
+        bridge.ip("link", "set", "bridge", "up")
+        for number, end in enumerate(ends, 1):
+            port = f"port{number}"
+            bridge.ip("link", "add", port, "type", "veth", "peer", "name", interface, "netns", end.name)
+            bridge.ip("link", "set", port, "master", "bridge")
+            bridge.ip("link", "set", port, "up")
+            end.add_address(interface, f"10.123.0.{number}/24")
+            end.add_address(interface, f"fd00:123::{number}/64")
+        yield ends
+
+
+@contextmanager
+def bridged_pair() -> Iterator[Pair]:
+    """Two hosts on a bridge, with the addresses of a cabled pair."""
+    with bridged_hosts(2) as (client, server):
+        yield Pair(client, server)

@@ -6,6 +6,7 @@ after it received, so that what they are wrong by looks like a longer path and a
 
 from __future__ import annotations
 
+import random
 import select
 import socket
 import struct
@@ -46,6 +47,9 @@ class ScriptedMaster:
     follow_up_sequence_shift: int = 0
     response_sequence_shift: int = 0
     response_to_other: bool = False
+    response_late_s: float = 0.0
+    # Share of its messages that never leave, by a generator that begins the same each time.
+    dropped: float = 0.0
     sync_correction_ns: int = 0
     interval_s: float = 0.0625
     log_interval: int = -4
@@ -53,6 +57,7 @@ class ScriptedMaster:
     answered: int = 0
     sequence: int = 0
     _ending: threading.Event = field(default_factory=threading.Event)
+    _chance: random.Random = field(default_factory=lambda: random.Random(7))
 
     def __enter__(self) -> Self:
         self._began_ns = time.time_ns()
@@ -100,7 +105,7 @@ class ScriptedMaster:
         )
 
     def _send(self, sock: socket.socket, port: int, data: bytes) -> None:
-        if data[0] & 0x0F not in self.muted:
+        if data[0] & 0x0F not in self.muted and self._chance.random() >= self.dropped:
             sock.sendto(data, (GROUP, port))
             self.sent += 1
 
@@ -144,5 +149,6 @@ class ScriptedMaster:
         (sequence,) = struct.unpack_from(">H", request, 30)
         asked = bytes(10) if self.response_to_other else request[20:30]
         header = self._header(DELAY_RESP, 54, sequence + self.response_sequence_shift)
+        time.sleep(self.response_late_s)
         self._send(self._general, self.general_port, header + self._stamp(at_ns) + asked)
         self.answered += 1
