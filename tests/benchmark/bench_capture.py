@@ -26,8 +26,8 @@ from timesync.plugin import load_capture
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROUNDS = 5
-TURNS, QUICK_TURNS = 6000, 600
+ROUNDS = 3
+TURNS, QUICK_TURNS = 3000, 600
 SLAVES = 8
 
 

@@ -13,11 +13,14 @@ What a passive observer can know, and what it cannot:
 - A message that is missing may never have been sent, or was lost on its way here, or by the capture itself.
 - The capture's clock is taken for UTC. What it is wrong by is in every offset, and cancels in the difference of two.
 
-    frames.py         octets of a link layer -> a datagram of PTP or NTP, or why not
-    tally.py          running statistics, timelines, sequence numbers: exact, and of bounded size
-    findings.py       what can be wrong, with names
-    report.py         the result
-    ptp.py            PTP messages by port; streams.py their rates; exchanges.py their times; profiles.py
-    ntp.py            NTP requests with their replies
-    observer.py       all of it together
+    frames.py      octets of a link layer -> a datagram of PTP or NTP, or why not
+    tally.py       running statistics, timelines, sequence numbers: exact, and of bounded size
+    findings.py    what can be wrong, with names
+    report.py      the result
+    ptp.py         PTP messages by port (ports.py): rates in streams.py, Sync with Follow_Up in syncs.py, questions with answers in
+                   questions.py, their times in exchanges.py
+    profiles.py    which profile a domain follows
+    summary.py     what the PTP messages come to at the end
+    ntp.py         NTP requests with their replies
+    observer.py    all of it together
 """

@@ -16,13 +16,15 @@ from typing import NamedTuple
 from timesync.capture.report import Limits, TwoWay
 from timesync.capture.tally import Spread, Timeline
 
-__all__ = ["UNITS_PER_NS", "UNIT_S", "OneWay", "Pair", "SyncPoint"]
+__all__ = ["TIMELINES", "UNITS_PER_NS", "UNIT_S", "OneWay", "Pair", "SyncPoint"]
 
 UNITS_PER_NS = 1 << 16
 UNIT_S = 1 / 65536e9
 # What two oscillators may drift apart, s/s (RFC 5905: PHI); it counts for the time between a Sync and the question it is used
 # with.
 PHI = 15e-6
+# So many pairs of each protocol have a timeline: what an eye can take in, and memory.
+TIMELINES = 512
 # A round trip that is negative by less is how a host is captured: the kernel stamps what it sends for the capture before it
 # stamps it for the sender, and the sender may be interrupted in between. The error is half of that, and in the bound.
 NOISE_NS = 50_000
@@ -62,14 +64,14 @@ class OneWay:
 
 @dataclass(slots=True)
 class Pair:
-    """The exchanges with one clock by one asker and mechanism."""
+    """The exchanges with one clock by one asker and mechanism. The first pairs have a timeline (see TIMELINES)."""
 
     clock: str
     mechanism: str
     requester: str
     offset: Spread = field(default_factory=Spread)
     round_trip: Spread = field(default_factory=Spread)
-    timeline: Timeline = field(default_factory=Timeline)
+    timeline: Timeline | None = None
     best: tuple[int, int, int] | None = None
     best_at_ns: int = 0
 
@@ -81,7 +83,8 @@ class Pair:
         offset = ((t2 - p1) + (t3 - p2)) // 2
         self.offset.add(offset)
         self.round_trip.add(round_trip)
-        self.timeline.add(at_ns, offset)
+        if self.timeline is not None:
+            self.timeline.add(at_ns, offset)
         if self.best is None or abs(round_trip) < self.best[0]:
             self.best, self.best_at_ns = (abs(round_trip), offset, abs(p2 - p1)), at_ns
         return True
@@ -119,5 +122,5 @@ class Pair:
             bound_s,
             self.best_at_ns,
             note,
-            self.timeline.bins(UNIT_S, shift),
+            self.timeline.bins(UNIT_S, shift) if self.timeline is not None else (),
         )

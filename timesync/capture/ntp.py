@@ -13,11 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from timesync.capture.exchanges import UNITS_PER_NS, OneWay, Pair
+from timesync.capture.exchanges import TIMELINES, UNITS_PER_NS, OneWay, Pair
 from timesync.capture.findings import FindingName, Findings
 from timesync.capture.ports import bound_dict
 from timesync.capture.report import Association, NtpServer
-from timesync.capture.tally import Spread
+from timesync.capture.tally import Spread, Timeline
 from timesync.errors import WireError
 from timesync.timescale import NS_PER_S, ntp_to_unix_ns, precision_to_s, short_to_s
 from timesync.wire.ntp import HEADER_OCTETS, Packet, decode, kiss_code, reference_id_text
@@ -93,7 +93,7 @@ class NtpWatch:
         self._ports = ntp_ports
         self._associations: dict[tuple[str, str], _Association] = {}
         self._servers: dict[str, _Server] = {}
-        self.packets = 0
+        self.packets = self._pairs = 0
         self.other_modes: dict[str, int] = {}
 
     def take(self, at_ns: int, datagram: Datagram) -> bool:
@@ -203,6 +203,8 @@ class NtpWatch:
         pair = held.pairs.get(mode)
         if pair is None:
             pair = held.pairs[mode] = Pair(held.server, mode, held.client)
+            self._pairs += 1
+            pair.timeline = Timeline() if self._pairs <= TIMELINES else None
         p1, t2, t3, p2 = (each * UNITS_PER_NS for each in (complete.p1_ns, complete.t2_ns, t3_ns, complete.p2_ns))
         if not pair.exchange(p1, t2, t3, p2, complete.p2_ns):
             self._findings.add(FindingName.IMPOSSIBLE_DELAY, f"NTP server {held.server}", at_ns)

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from timesync.capture.exchanges import UNITS_PER_NS, Pair
+from timesync.capture.exchanges import TIMELINES, UNITS_PER_NS, Pair
 from timesync.capture.findings import FindingName, Findings
 from timesync.capture.ports import Asked, PeerAnswer, Port, PortKey, bound_dict, is_group
+from timesync.capture.tally import Timeline
 from timesync.wire.ptp.header import Flag, MessageType
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Questions:
         pair = self.pairs.get(key)
         if pair is None and len(self.pairs) < PAIRS:
             pair = self.pairs[key] = Pair(str(port), mechanism, str(requester.port))
+            pair.timeline = Timeline() if len(self.pairs) <= TIMELINES else None
         if pair is None:
             self._findings.add(FindingName.TOO_MANY, "pairs of a clock and who asks it", port.last_ns)
         return pair

@@ -12,9 +12,9 @@ from enum import Enum
 
 __all__ = ["Bin", "Sequence", "Spread", "Step", "Summary", "Timeline"]
 
-BINS = 256
+BINS = 128
 FIRST_WIDTH_NS = 1 << 27  # about an eighth of a second
-MISSING_REMEMBERED = 256
+MISSING_REMEMBERED = 64
 # A step back by no more than this is a repeated message; a longer one is a new beginning.
 RECENT = 16
 # So many missing numbers are believed where no interval is known, and beyond what the elapsed time explains.
@@ -79,7 +79,7 @@ class Bin:
 
 
 class Timeline:
-    """Values over time in at most 256 bins, whose width doubles whenever the time outgrows them."""
+    """Values over time in at most 128 bins, whose width doubles whenever the time outgrows them."""
 
     __slots__ = ("_bins", "_start", "_width")
 
