@@ -1,8 +1,8 @@
 """All of it together: frames with their capture times go in, a report comes out.
 
-Rule: `take` never raises, whatever the octets. Memory is bounded: 1024 PTP ports, 8192 streams, 4096 NTP associations, 1024
-servers, 4096 findings, each of a fixed size (a timeline has at most 256 bins), some 100 MB where every limit is reached and
-far below that in any real network. How long the capture is does not matter.
+Rule: `take` never raises, whatever the octets. Memory is bounded, however long the capture: 1024 PTP ports, 8192 streams, 4096 NTP
+associations, 1024 servers, 2048 pairs of a clock and an asker (512 of each protocol with a timeline of 128 bins), 4096
+findings. A flood of forged senders that reaches the limits of ports and pairs takes 60 MB; a real network about one.
 """
 
 from __future__ import annotations
