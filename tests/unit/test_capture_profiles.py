@@ -105,6 +105,8 @@ def test_a_tlv_of_its_own_marks_a_profile(organisation: bytes, subtype: int, exp
         (POWER, {"end_to_end": True}),
         (DEFAULT, {"sync_logs": {-4}}),
         (DEFAULT, {"domain": 200}),
+        # A capture that begins after the grants sees unicast without its negotiation: no default profile.
+        (DEFAULT, {"multicast": False, "unicast": True}),
     ],
 )
 def test_what_a_profile_forbids_is_not_that_profile(how: dict[str, Any], changes: dict[str, Any]) -> None:

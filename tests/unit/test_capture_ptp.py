@@ -109,6 +109,19 @@ def test_one_direction_gives_a_limit_and_no_offset() -> None:
     assert master.offset_limits.at_most_s is None
 
 
+def test_the_other_direction_gives_the_other_limit() -> None:
+    script = Script(ahead_ns=1_000_000, to_master_ns=600)
+    for _ in range(5):
+        script.announce()
+        script.ask()
+        script.step()
+    report = watch(script.frames)
+    assert report.exchanges == ()
+    (master,) = report.masters
+    assert master.offset_limits.at_most_s == pytest.approx(1e-3 + 600e-9, abs=1e-12)
+    assert master.offset_limits.at_least_s is None
+
+
 def test_a_time_scale_that_is_not_announced_is_left_as_it_is() -> None:
     script = Script(ahead_ns=0, flags=0)
     script.turns(4)

@@ -163,6 +163,7 @@ def _default(traits: Traits) -> Iterator[tuple[str, bool]]:
     telecom = (
         traits.transport == "l2" and 24 <= traits.domain <= 43 and traits.priorities_1 <= {128}
     ) or traits.negotiated
+    yield "multicast", traits.multicast
     yield f"domain {traits.domain} below 128", traits.domain < 128 and _plain(traits) and not telecom
     inside = all(each in range(5) for each in traits.announce_logs) or not traits.announce_logs
     yield f"logAnnounceInterval {_listed(traits.announce_logs)} of 0 to 4", inside
@@ -195,7 +196,7 @@ def _custom(mechanism: str) -> Callable[[Traits], Iterator[tuple[str, bool]]]:
             not any(all(held for _, held in other(traits)) for other in others),
         )
         yield f"logAnnounceInterval {_listed(traits.announce_logs)}, logSyncInterval {_listed(traits.sync_logs)}", True
-        yield f"domain {traits.domain}", True
+        yield f"domain {traits.domain}, {'multicast' if traits.multicast else 'unicast'}", True
 
     return rule
 

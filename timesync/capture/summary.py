@@ -16,7 +16,7 @@ from timesync.capture.exchanges import UNIT_S, UNITS_PER_NS, Pair
 from timesync.capture.findings import FindingName
 from timesync.capture.profiles import Traits, recognise
 from timesync.capture.ptp import ANNOUNCE_TIMEOUT, rank
-from timesync.capture.report import Corrections, Domain, Limits, Master, Requester, TwoWay
+from timesync.capture.report import Corrections, Domain, Master, Requester, TwoWay
 from timesync.capture.streams import type_name
 from timesync.capture.syncs import leftovers
 from timesync.timescale import NS_PER_S
@@ -158,7 +158,6 @@ class PtpSummary:
     def _master(self, port: Port, *, best: bool) -> Master:
         announce, flags = port.announce, port.announce_flags
         timescale, shift = self._scale(port, "e2e")
-        limits = port.one_way.limits(shift)
         has = (lambda flag: bool(flags & flag)) if announce is not None else (lambda _flag: None)
         return Master(
             str(port.key.port),
@@ -189,7 +188,7 @@ class PtpSummary:
             tuple(identity_text(each) for each in port.path),
             timescale,
             tuple(port.changes),
-            limits if port.latest is not None else Limits(None, None),
+            port.one_way.limits(shift),
             _corrections(port),
             port.sync_times.bins(1.0),
             port.loss_times.bins(1.0),
