@@ -6,22 +6,27 @@ read in pieces of a day, so that its length does not matter.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from timesync.reference.published import laboratory
 from timesync.reference.recompute import LABELS, utc_minus
-from timesync.store.local import Selection
+from timesync.store.local import History, Selection
+from timesync.store.published import PublishedStore
 from timesync.timescale import NS_PER_DAY, format_utc, mjd_to_unix_ns, unix_ns_to_mjd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from timesync.reference.published import UtcTable
-    from timesync.store.local import History
 
-__all__ = ["DayOfUtc", "days_of_utc"]
+__all__ = ["DayOfUtc", "UtcReport", "days_of_utc", "reports"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,41 @@ class DayOfUtc:
     mean_s: float | None
     u_s: float | None
     labels: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class UtcReport:
+    """The days of one target against the UTC(k) that its reference realises."""
+
+    target: str
+    realises: str
+    days: tuple[DayOfUtc, ...]
+
+
+def reports(
+    history: Path, published: Path, realised: Mapping[str, str], start_ns: int | None, end_ns: int | None
+) -> Iterator[UtcReport]:
+    """The reports of several targets (target -> UTC(k)), in order, by as many processes as there are cores."""
+    jobs = [(history, published, target, realises, start_ns, end_ns) for target, realises in realised.items()]
+    if len(jobs) == 1:
+        yield _report(*jobs[0])
+        return
+    workers = min(len(os.sched_getaffinity(0)), len(jobs))
+    # Processes that begin anew: a fork would take along whatever threads hold.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_report, *zip(*jobs, strict=True))
+
+
+def _report(
+    history: Path, published: Path, target: str, realises: str, start_ns: int | None, end_ns: int | None
+) -> UtcReport:
+    with PublishedStore(published, read_only=True) as store:
+        table = store.table(laboratory(realises))
+    source = History(history, read_only=True)
+    try:
+        return UtcReport(target, realises, tuple(days_of_utc(source, target, table, start_ns, end_ns)))
+    finally:
+        source.close()
 
 
 def days_of_utc(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+TAGS = {"site": "NIM", "probe": "p", "target": "ntp1", "protocol": "ntp", "reference": "utc-nim"}
 JUNE = [60824, 60829, 60834, 60839, 60844, 60849, 60854]
 JULY = [60854, 60859, 60864, 60869, 60874, 60879, 60884]
 ISSUE_450 = circular_t(450, JUNE, {"NIM": [10, 11, 12, 13, 14, 15, 16], "PTB": [0.5] * 7})
@@ -150,7 +151,6 @@ def test_report_computes_utc_minus_x_day_by_day(command: Any, tmp_path: Path) ->
     (tmp_path / "a").write_text(ISSUE_450)
     command("import", tmp_path / "a")
     history = History(tmp_path / "history.sqlite3", read_only=False)
-    tags = {"site": "NIM", "probe": "p", "target": "ntp1", "protocol": "ntp", "reference": "utc-nim"}
     begin_ns = mjd_to_unix_ns(60852)
     fields = {
         "time_error_s": 1e-6,
@@ -159,11 +159,13 @@ def test_report_computes_utc_minus_x_day_by_day(command: Any, tmp_path: Path) ->
         "claim": "valid",
         "coverage_factor": 2.0,
     }
-    history.write([Record("time_error", begin_ns + hour * NS_PER_DAY // 24, tags, fields) for hour in range(4 * 24)])
+    history.write([Record("time_error", begin_ns + hour * NS_PER_DAY // 24, TAGS, fields) for hour in range(4 * 24)])
     history.close()
     status, out, _ = command("report", "ntp1", "--json")
     assert status == 0
-    days = json.loads(out)["days"]
+    (report,) = json.loads(out)["targets"]
+    assert (report["target"], report["realises"]) == ("ntp1", "UTC(NIM)")
+    days = report["days"]
     assert [(day["mjd"], day["samples"]) for day in days] == [(mjd, 24) for mjd in range(60852, 60856)]
     # UTC(NIM) goes from 15 to 16 ns in five days: at MJD 60852.479, the mean of the hours, it is 15.696
     assert days[0]["mean_s"] == pytest.approx(15.696e-9 - 1e-6, abs=1e-12)
@@ -173,3 +175,13 @@ def test_report_computes_utc_minus_x_day_by_day(command: Any, tmp_path: Path) ->
     status, out, _ = command("report", "ntp1")
     assert "60852  2025-06-26        -984.3    30." in out
     assert command("report", "ntp1", "--from", "61000")[0] == 3
+    history = History(tmp_path / "history.sqlite3", read_only=False)
+    history.write([Record("time_error", begin_ns, {**TAGS, "target": "ntp2"}, fields)])
+    history.write([Record("time_error", begin_ns, {**TAGS, "target": "no-utc"}, {"offset_s": 1.0})])
+    history.close()
+    status, out, _ = command("report", "--all", "--json")
+    both = json.loads(out)["targets"]
+    assert [(each["target"], len(each["days"])) for each in both] == [("ntp1", 4), ("ntp2", 1)]
+    assert both[0]["days"] == days
+    status, _, complaint = command("report", "nobody")
+    assert (status, "it has no-utc, ntp1, ntp2" in complaint) == (2, True)

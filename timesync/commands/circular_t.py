@@ -18,7 +18,7 @@ from timesync.commands.history import FILE as HISTORY_FILE
 from timesync.commands.history import place
 from timesync.commands.numbers import instant
 from timesync.errors import DataError
-from timesync.reference.published import Label, UtcTable, laboratory
+from timesync.reference.published import Label, laboratory
 from timesync.store.published import FILE, PublishedStore
 from timesync.text import aligned
 from timesync.timescale import format_utc
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from timesync.reference.published import UtcEstimate
+    from timesync.store.local import History
     from timesync.store.published import Imported
     from timesync.utc_report import DayOfUtc
 
@@ -41,6 +42,7 @@ examples:
   timesync circular-t show --config site.toml                          what there is, with where it came from
   timesync circular-t show NIM --at 2026-07-03T12:00:00Z               UTC - UTC(NIM) at an instant
   timesync circular-t report ntp1 --from 2026-06-01 --to 2026-07-01    UTC - ntp1 day by day, computed anew
+  timesync circular-t report --all --json > june.json
 
 Exit status: 0 fine, 1 some rows of a file could not be taken, 2 usage or a file that is none, 3 nothing is known.
 """
@@ -62,7 +64,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     show.add_argument("lab", metavar="LAB", nargs="?", help='a laboratory, such as NIM or "UTC(NIM)"')
     show.add_argument("--at", metavar="T", type=instant, help="instant (ISO 8601 or MJD); now if not given")
     report = verbs.add_parser("report", help="UTC - X of a target day by day, computed anew from the history")
-    report.add_argument("target", metavar="TARGET", help="whose results")
+    report.add_argument("targets", metavar="TARGET", nargs="*", help="whose results")
+    report.add_argument("--all", action="store_true", help="those of all targets, several at a time")
     report.add_argument("--from", dest="start", metavar="T", type=instant, help="first instant (ISO 8601 or MJD)")
     report.add_argument("--to", dest="end", metavar="T", type=instant, help="end, itself not included")
     for verb, function in ((take, _import), (show, _show), (report, _report)):
@@ -70,7 +73,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         group.add_argument("--directory", metavar="DIR", type=Path, help="the spool's directory (the demonstration's)")
         group.add_argument("--config", metavar="FILE", type=Path, help="the configuration of the probe")
         verb.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-        verb.set_defaults(run=run, verb=function)
+        verb.set_defaults(run=run, verb=function, usage_error=verb.error)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -182,38 +185,48 @@ def _ns(value_s: float) -> str:
 
 def _report(args: argparse.Namespace, directory: Path) -> int:
     from timesync.store.local import History  # noqa: PLC0415 - sqlite and numpy only where whole series are read
-    from timesync.utc_report import days_of_utc  # noqa: PLC0415 - as above
+    from timesync.utc_report import reports  # noqa: PLC0415 - as above
 
-    if not (directory / HISTORY_FILE).is_file():
+    path, published = directory / HISTORY_FILE, directory / FILE
+    if not path.is_file():
         raise DataError(f"there is no history in {directory}; name the probe's spool with --directory, or use --config")
-    history = History(directory / HISTORY_FILE, read_only=True)
+    if args.all == bool(args.targets):
+        args.usage_error("say which TARGET, or --all")
+    history = History(path, read_only=True)
     try:
-        with PublishedStore(directory / FILE, read_only=True) as store:
-            tables = {f"UTC({lab})": store.table(lab) for lab in store.labs()}
-            realised = _realised(history, args.target)
-            table = tables.get(realised, UtcTable(laboratory(realised), ()))
-            days = list(days_of_utc(history, args.target, table, args.start, args.end))
+        targets = list(args.targets)
+        if args.all:
+            targets = [target for target in history.targets() if _realises(history, target) is not None]
+        realised = {target: _realised(history, target) for target in targets}
     finally:
         history.close()
+    PublishedStore(published, read_only=True).close()  # told before the work begins, where there is none
+    found = []
+    for report in reports(path, published, realised, args.start, args.end):
+        found.append(report)
+        if not args.json:
+            print(f"UTC - {report.target}, against {report.realises}")
+            print("\n".join(_days_text(report.days)), flush=True)
+        if not report.days:
+            print(f"timesync circular-t: no result of {report.target} in this span", file=sys.stderr)
     if args.json:
-        print(
-            json.dumps({"target": args.target, "realises": realised, "days": [asdict(day) for day in days]}, indent=2)
-        )
-    else:
-        print("\n".join(_days_text(days)))
-    if not days:
-        print(f"timesync circular-t: no result of {args.target} in this span", file=sys.stderr)
-    return FINE if days else NOTHING
+        print(json.dumps({"targets": [asdict(report) for report in found]}, indent=2))
+    return FINE if any(report.days for report in found) else NOTHING
 
 
-def _realised(history: Any, target: str) -> str:
-    newest = history.latest().get(target)
-    if newest is None:
-        raise DataError(f"{history.path} has no result of a target {target!r}; it has {', '.join(history.targets())}")
-    realises = newest.fields.get("realises")
+def _realises(history: History, target: str) -> str | None:
+    newest = history.newest(target)
+    realises = None if newest is None else newest.fields.get("realises")
+    return None if realises is None else str(realises)
+
+
+def _realised(history: History, target: str) -> str:
+    realises = _realises(history, target)
     if realises is None:
+        if target not in history.targets():
+            raise DataError(f"{history.path} has no target {target!r}; it has {', '.join(history.targets()) or 'none'}")
         raise DataError(f"{target} has no reference that realises a UTC(k); give one `realises` and its tie")
-    return str(realises)
+    return realises
 
 
 def _days_text(days: Sequence[DayOfUtc]) -> Iterator[str]:
