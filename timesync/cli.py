@@ -23,6 +23,7 @@ COMMANDS = {
     "up": "measure now, without a configuration: a live table, history and metrics",
     "probe": "run the daemon on a configuration",
     "measure": "measure servers once and print a table",
+    "ptp4l": "ask PTP stacks what they say of themselves",
     "capture": "watch PTP and NTP as they pass an interface, or in a capture file",
     "check": "check a configuration: every problem at once, or a summary",
     "export": "give what has been measured as CSV, JSON lines or Parquet",

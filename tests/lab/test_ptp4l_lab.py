@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import sys
 import urllib.request
 from functools import partial
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from conftest import NeedPrograms
+    from support.netns import Host
 
     from timesync.model import Event, Outcome
 
@@ -64,6 +67,12 @@ def ask(
     return outcomes, events
 
 
+def command(inside: Host, *words: str) -> tuple[int, str]:
+    """The exit status of `timesync ptp4l`, and what it printed."""
+    with Program([TIMESYNC, "ptp4l", *words], namespace=inside.name) as program:
+        return program.wait(timeout_s=20), program.output
+
+
 def parts(outcome: Outcome) -> Sequence[Part]:
     assert isinstance(outcome, Reported), outcome
     return outcome.parts
@@ -80,6 +89,10 @@ def test_master_and_client_tell_what_they_are_by_their_sockets(lab: NeedPrograms
         wait_until(lambda: len(client.offsets) > 1, "the client measured", timeout_s=20)
         (of_master,), _ = pair.server.call(partial(ask, str(master.socket)))
         (of_client,), _ = pair.client.call(partial(ask, str(client.socket)))
+        printed = [
+            command(pair.client, str(client.socket), *words)
+            for words in ((), ("--json",), ("--domain", "9", "--timeout", "0.2"))
+        ]
     clock, port = parts(of_master)
     assert (clock.tags["clock"], clock.fields["clock_state"]) == (MASTER, "grandmaster")
     assert (clock.fields["clock_class"], clock.fields["steps_removed"]) == (248, 0)
@@ -95,6 +108,13 @@ def test_master_and_client_tell_what_they_are_by_their_sockets(lab: NeedPrograms
     assert (clock.fields["steps_removed"], clock.fields["grandmaster_present"]) == (1, True)
     assert (port.fields["port_state"], port.fields["delay_mechanism"]) == ("uncalibrated", "e2e")
     assert port.fields["timestamping"] == "software"
+    (status, table), (_, document), (silent, complaint) = printed
+    assert (status, silent) == (0, 3)
+    assert re.search(rf"{CLIENT} +uncalibrated +\+2\d\.\d+ ms .* {MASTER}", table), table
+    assert re.search(rf"{CLIENT}-1 +uncalibrated +cable +software +e2e", table), table
+    (shown,) = json.loads(document)["clocks"]
+    assert (shown["clock"], shown["parent_port"], shown["ports"][0]["port"]) == (CLIENT, f"{MASTER}-1", 1)
+    assert complaint.startswith("timeout: no clock answered")
 
 
 @pytest.mark.parametrize("transport", ["udp4", "udp6", "l2"])

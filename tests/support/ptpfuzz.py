@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from timesync.errors import WireError
 from timesync.exchange.ntp import Stamp
 from timesync.exchange.ptp import MASTERS_LIMIT, PtpListener, PtpMeasured, PtpMissed
+from timesync.exchange.ptp_management import ManagementClient
 from timesync.exchange.ptp_unicast import UnicastNegotiation
 from timesync.model import Timestamping
+from timesync.ptp_stack import parts_of
 from timesync.wire.ptp.header import PortIdentity
 from timesync.wire.ptp.message import decode, encode
 
@@ -24,6 +26,7 @@ __all__ = ["ForgedAnswerError", "FuzzedPtp", "fuzz_ptp"]
 NOW_NS = 1_795_000_000_000_000_000
 US = PortIdentity(0xAABBCCFFFEDDEEFF, 1)
 SYNC, PDELAY_RESP, FOLLOW_UP, DELAY_RESP, PDELAY_RESP_FOLLOW_UP, ANNOUNCE, SIGNALING = 0, 3, 8, 9, 10, 11, 12
+MANAGEMENT, RESPONSE, DEFAULT_DATA_SET = 0x0D, 2, 0x2000
 LENGTHS = {SYNC: 44, PDELAY_RESP: 54, FOLLOW_UP: 44, DELAY_RESP: 54, PDELAY_RESP_FOLLOW_UP: 54, ANNOUNCE: 64}
 MESSAGES_OF_A_POLL = 24
 
@@ -80,6 +83,24 @@ def _mutated(rng: random.Random, data: bytes) -> bytes:
     return data if choice > 5 else rng.randbytes(rng.choice((0, 33, 34, 44, 54, 64, 300)))
 
 
+def _management(rng: random.Random, sequence: int) -> bytes:
+    """A RESPONSE with a DEFAULT_DATA_SET of one of four clocks, as often as not to us."""
+    to = struct.pack(">QH", US.clock, US.port) if rng.random() < 0.7 else rng.randbytes(10)
+    clock = rng.randrange(4)
+    data = struct.pack(">BBHBBBHBQBB", 1, 0, 1, 128, 248, 0xFE, 0xFFFF, 128, clock, 0, 0)
+    number = sequence if rng.random() < 0.97 else rng.getrandbits(16)
+    header = struct.pack(">BBHBBHqIQHHBb", MANAGEMENT, 2, 74, 0, 0, 0, 0, 0, clock, 1, number, 4, 0x7F)
+    return header + to + struct.pack(">BBBBHHH", 0, 0, RESPONSE, 0, 1, 22, DEFAULT_DATA_SET) + data
+
+
+def _reports_to_us(data: bytes, sequence: int) -> bool:
+    """Whether octets are a RESPONSE to the open DEFAULT_DATA_SET question of domain 0."""
+    if len(data) < 74 or data[0] != MANAGEMENT or data[4] != 0 or data[5] != 0 or data[46] & 0x0F != RESPONSE:
+        return False
+    (number,) = struct.unpack_from(">H", data, 30)
+    return bool(number == sequence and data[34:44] == struct.pack(">QH", US.clock, US.port))
+
+
 def _answers_us(data: bytes, kind: int, sequence: int) -> bool:
     """Whether octets are an answer of that type to the open question of domain 0."""
     if len(data) < 54 or data[0] != kind or data[4] != 0 or data[5] != 0:
@@ -93,7 +114,7 @@ def fuzz_ptp(count: int, seed: int = 1) -> FuzzedPtp:
     rng = random.Random(seed)
     result = FuzzedPtp()
     begun = time.perf_counter()
-    listener, negotiation = PtpListener(US), UnicastNegotiation(US, 0)
+    listener, negotiation, manager = PtpListener(US), UnicastNegotiation(US, 0), ManagementClient(US)
     now_s = 0.0
     while result.packets < count:
         by_peer = rng.random() < 0.3
@@ -103,13 +124,18 @@ def fuzz_ptp(count: int, seed: int = 1) -> FuzzedPtp:
         listener.peer.asked(stamp)
         listener.asked(0, stamp)
         answered = False
+        (open_question,) = struct.unpack_from(">H", manager.ask()[0], 30)
+        reported = False
         for _ in range(MESSAGES_OF_A_POLL):
-            data = _mutated(rng, _message(rng, sequence))
+            managed = rng.random() < 0.1
+            data = _mutated(rng, _management(rng, open_question) if managed else _message(rng, sequence))
             result.packets += 1
             _decode(data, result)
             now_s += 0.01
             listener.received(data, Stamp(NOW_NS + rng.randrange(10**6), Timestamping.KERNEL), now_s)
             negotiation.received(data, now_s)
+            manager.received(data)
+            reported |= _reports_to_us(data, open_question)
             answered |= _answers_us(data, PDELAY_RESP if by_peer else DELAY_RESP, sequence)
         results = listener.account_peer(0, now_s) if by_peer else listener.account(0, now_s)
         measured = [each for each in results if not isinstance(each, PtpMissed)]
@@ -119,6 +145,12 @@ def fuzz_ptp(count: int, seed: int = 1) -> FuzzedPtp:
         for each in measured:
             assert abs(each.t3_ns) < 1 << 80
             assert isinstance(each, PtpMeasured) != by_peer
+        reports = manager.account()
+        if reports and not reported:
+            raise ForgedAnswerError(f"nobody answered question {open_question}, and {reports[0]} was taken")
+        result.measured += len(reports)
+        for report in reports:
+            parts_of(report)
         listener.tick(now_s)
         if len(listener.masters) > MASTERS_LIMIT:
             raise AssertionError(f"{len(listener.masters)} masters are followed")
