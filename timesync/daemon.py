@@ -311,6 +311,7 @@ class Daemon:
             self._leaps.tick(self._heartbeat_s, self.measuring.pipeline.states)
             self.exposition.set_clock_changes(steps=self.measuring.clock_steps, suspends=self.measuring.suspends)
             self.exposition.set_faults(self.measuring.pipeline.attribution.ledger.current())
+            self.exposition.set_references(*self.measuring.pipeline.references.shown())
             self.exposition.set_engine_counts(self.measuring.engine_counts())
             self.exposition.set_schedule_lag(self.measuring.schedule_lag_s)
             self.exposition.set_spool(self._delivery.status(), limit_bytes=self.settings.spool.max_bytes)

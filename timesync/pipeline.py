@@ -15,6 +15,7 @@ from timesync.model import ClockOffset, Event, Exchange, Missed, Reported, Sever
 from timesync.reasons import Reason
 from timesync.records import Recorder
 from timesync.reference.differencing import Differencer, LocalReference
+from timesync.reference.references import References, changed_event
 from timesync.uncertainty import HARDWARE_SPAN_NS, clock_offset, contradicts, steady, with_known_path
 
 if TYPE_CHECKING:
@@ -51,6 +52,16 @@ def reference_of(settings: ProbeSettings, target: TargetSettings) -> str | None:
     return LOCAL if settings.local_reference is not None else None
 
 
+def order_of(settings: ProbeSettings, target: TargetSettings) -> tuple[str, ...]:
+    """Its reference, and those that take its place where that cannot be used; empty where there is none."""
+    reference = reference_of(settings, target)
+    if reference is None:
+        return ()
+    if target.tie is not None:
+        return (reference,)
+    return tuple(dict.fromkeys((reference, *target.fallback)))
+
+
 def _order(error: TimeError) -> tuple[int, int]:
     """What is newer: after a step back of the probe's clock the instants are lower, and its epoch is higher."""
     return (error.offset.clock_epoch, error.offset.at_ns)
@@ -70,11 +81,13 @@ class TargetState:
     """What is known of a target now, for people and for health checks. Instants are Unix ns.
 
     `parent` is the configured target that found this one (a further PTP master on its network); None for a configured one.
+    `reference` is the one in use, of those in `order`.
     """
 
     settings: TargetSettings
     reference: str | None
     parent: str | None = None
+    order: tuple[str, ...] = ()
     polls: int = 0
     sent: int = 0
     replies: int = 0
@@ -130,6 +143,7 @@ class Pipeline:
         self._drafted: dict[int, tuple[ClockOffset, Record]] = {}  # by the offset's identity: what its row was made of
         self._local: LocalReference | None = None
         self.attribution = Attribution(self._phi)
+        self.references = References({"site": settings.site.name, "probe": settings.site.probe})
         self.configure(settings)
 
     def configure(self, settings: ProbeSettings) -> Sequence[Record]:
@@ -164,13 +178,22 @@ class Pipeline:
         longest_s = max((target.interval_s + target.timeout_s for target in settings.targets), default=0.0)
         for differencer in wanted.values():
             differencer.late_ns = round(POLLS_LATE * longest_s * 1e9)
+        orders = {target.name: order_of(settings, target) for target in settings.targets}
+        self.references.configure(
+            wanted,
+            self._local,
+            list(orders.values()),
+            max_age_s=settings.reference_max_age_s,
+            settle_s=settings.reference_settle_s,
+        )
         old = self.states
         self.states = {}
         for target in settings.targets:
-            reference = reference_of(settings, target)
+            order = orders[target.name]
+            reference = self.references.in_use(order)
             state = old.get(target.name)
-            if state is None or state.reference != reference:
-                state = TargetState(target, reference)
+            if state is None or state.order != order:
+                state = TargetState(target, reference, order=order)
             unchanged = state.settings == target
             state.settings = target
             self.states[target.name] = state
@@ -213,7 +236,7 @@ class Pipeline:
 
     def _child(self, name: str, parent: TargetState) -> TargetState:
         settings = replace(parent.settings, name=name, tie=None, reference=parent.reference, path=None)
-        state = self.states[name] = TargetState(settings, parent.reference, parent.settings.name)
+        state = self.states[name] = TargetState(settings, parent.reference, parent.settings.name, parent.order)
         self._found(settings)
         self.attribution.add(name, settings.interval_s)
         # A child is put at the end when it is heard, so the first is the one that has been silent longest.
@@ -260,6 +283,7 @@ class Pipeline:
         """
         self._epoch = epoch
         self.attribution.clock_changed(epoch, at_ns, step_s)
+        self.references.clock_stepped(epoch, at_ns)
         local = self._local
         if local is None:
             return None
@@ -277,7 +301,23 @@ class Pipeline:
         for differencer in self._differencers.values():
             rows.extend(self._rows(differencer.provisional(now_ns, TELL_AFTER_S)))
             rows.extend(self._rows(differencer.overdue(now_ns)))
+        rows.extend(self._look_at_references(now_ns))
         self._events.extend(self.attribution.tick(now_ns))
+        return rows
+
+    def _look_at_references(self, now_ns: int) -> list[Record]:
+        changed, events, rows = self.references.look(now_ns)
+        self._events.extend(events)
+        for preference, change in changed:
+            former = self._differencers.get(change.former)
+            targets = [name for name, state in self.states.items() if state.order == preference.names]
+            for name in targets:
+                if former is not None:
+                    rows.extend(self._rows(former.release(name)))
+                self.states[name].reference = change.chosen
+            self._events.append(changed_event(change, preference.changes, targets, now_ns))
+        for name, differencer in self._differencers.items():
+            differencer.outvoted = self.references.outvoted(name)
         return rows
 
     def flush(self) -> Sequence[Record]:
@@ -325,7 +365,7 @@ class Pipeline:
         complete = differencer.target(offset, now_ns)
         if not any(error.offset is offset for error in complete):
             waiting = TimeError(offset, reference, differencer.tie.realises, no_claim=Reason.REFERENCE_PENDING)
-            draft = self.recorder.time_error(waiting)
+            draft = self._by_reference(state, waiting, self.recorder.time_error(waiting))
             self._drafts.append(draft)
             self._drafted[id(offset)] = (offset, draft)
         return complete
@@ -341,5 +381,12 @@ class Pipeline:
             if state is not None and (state.error is None or _order(error) >= _order(state.error)):
                 state.error = error
             draft = drafted[1] if drafted is not None and drafted[0] is error.offset else None
-            rows.append(self.recorder.time_error(error, draft))
+            rows.append(self._by_reference(state, error, self.recorder.time_error(error, draft)))
         return rows
+
+    def _by_reference(self, state: TargetState | None, error: TimeError, row: Record) -> Record:
+        """The row, with how often the reference had changed before; as it is, where it cannot change."""
+        if state is None or len(state.order) < 2:
+            return row
+        changes = self.references.changes(state.order, error.reference)
+        return row._replace(fields={**row.fields, "reference_changes": changes})

@@ -76,6 +76,7 @@ class Reason(StrEnum):
     REFERENCE_PENDING = "reference_pending"
     REFERENCE_STALE = "reference_stale"
     REFERENCE_EXPIRED = "reference_expired"
+    REFERENCE_OUTVOTED = "reference_outvoted"
     LOCAL_CLOCK_STEPPED = "local_clock_stepped"
     LINK_MISSING = "link_missing"
     LINK_STALE = "link_stale"
@@ -168,6 +169,9 @@ REASONS: dict[Reason, Meaning] = {
     ),
     Reason.REFERENCE_STALE: Meaning(_R, "no fresh measurement of the reference", "see the reference's own losses"),
     Reason.REFERENCE_EXPIRED: Meaning(_R, "the reference's tie to UTC(k) is no longer valid", "renew its calibration"),
+    Reason.REFERENCE_OUTVOTED: Meaning(
+        _R, "most other references say that it is wrong", "look at it, and at the differences between the references"
+    ),
     Reason.LOCAL_CLOCK_STEPPED: Meaning(
         _R,
         "the host clock, declared as the reference, was stepped, or its machine slept, less than settle_s ago",

@@ -65,6 +65,11 @@ FIELDS: Mapping[str, Field] = {
     "quality": Field(
         "str", "", "how the reference was had: interpolated, held (from one side), local, itself, none (no claim)"
     ),
+    "reference_changes": Field(
+        "int",
+        "",
+        "changes of the target's reference, since the probe began, until this one was taken; absent without fallback",
+    ),
     "realises": Field("str", "", "the UTC(k) that the reference realises"),
     "utc_minus_x_s": _s("UTC minus target: [UTC - UTC(k)] as published, minus time_error_s"),
     "utc_minus_x_u_s": _s("standard uncertainty of utc_minus_x_s (coverage factor 1); absent where none is published"),

@@ -109,7 +109,10 @@ class LinkSettings:
 
 @dataclass(frozen=True, slots=True)
 class TargetSettings:
-    """One clock to measure. `options` are the probe kind's own (checked by the kind)."""
+    """One clock to measure. `options` are the probe kind's own (checked by the kind).
+
+    `fallback`: references that take the place of `reference`, in this order, where it cannot be used.
+    """
 
     name: str
     kind: str
@@ -122,6 +125,7 @@ class TargetSettings:
     reference: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     path: KnownPath | None = None
+    fallback: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +272,7 @@ class ProbeSettings:
     keys_file: Path | None = None
     leap_seconds_file: Path | None = None
     reference_max_age_s: float = 64.0
+    reference_settle_s: float = 300.0
     oscillator_ppm: float = 15.0
     coverage_factor: float = 2.0
     resolve_again_s: float = 600.0

@@ -54,6 +54,7 @@ class _Series:
     stream: Stream
     tags: Mapping[str, str]
     told: int = 0  # samples that the newest rows knew of
+    changes: int | None = None  # changes of the reference before this one was taken; None where there is no other
 
 
 def plan_for(settings: StabilitySettings, interval_s: float) -> StreamPlan:
@@ -134,6 +135,8 @@ class StabilityService:
             if target == reference or target not in self._intervals or "time_error_s" not in fields:
                 continue
             series = self._series.get(target)
+            if series is not None and int(fields.get("reference_changes", 0)) < (series.changes or 0):
+                continue  # by a reference that has been replaced since
             if series is None or series.reference != reference:
                 if series is not None:
                     self._put_away(series)
@@ -198,15 +201,16 @@ class StabilityService:
         self._save(series)
         del self._series[series.target]
 
-    def _path(self, target: str) -> Path:
-        return self._directory / f"{target}.state"
+    def _path(self, target: str, reference: str, changes: int | None) -> Path:
+        """Where the reference can change each has a state of its own, so that the way back is none to a beginning."""
+        return self._directory / (f"{target}.state" if changes is None else f"{target}@{reference}.state")
 
     def _save(self, series: _Series) -> None:
         """Write the state; what cannot be written is told, and measuring goes on."""
         series.feed.drain(series.stream)
         head = json.dumps({"reference": series.reference, "feed": series.feed.state()}).encode()
         body = MARK + _LENGTH.pack(len(head)) + head + series.stream.to_bytes()
-        path = self._path(series.target)
+        path = self._path(series.target, series.reference, series.changes)
         new = path.with_suffix(".new")
         try:
             self._directory.mkdir(mode=0o700, exist_ok=True)
@@ -220,7 +224,9 @@ class StabilityService:
         """The series of the row's target: as it was saved, or a new one."""
         target, reference = record.tags["target"], record.tags["reference"]
         plan = plan_for(self.settings.stability, self._intervals[target])
-        path = self._path(target)
+        known = record.fields.get("reference_changes")
+        changes = None if known is None else int(known)
+        path = self._path(target, reference, changes)
         try:
             feed, stream = self._load(path, reference, plan)
         except FileNotFoundError:
@@ -234,7 +240,7 @@ class StabilityService:
             except OSError as again:
                 self._event("stability_not_saved", f"{path.name}: {again.strerror}", Severity.WARNING, target)
             feed, stream = self._begin(plan)
-        return _Series(target, reference, feed, stream, dict(record.tags), told=feed.fed)
+        return _Series(target, reference, feed, stream, dict(record.tags), feed.fed, changes)
 
     def _begin(self, plan: StreamPlan) -> tuple[Feed, Stream]:
         interval_ns = round(plan.tau0_s * NS)

@@ -18,6 +18,7 @@ WITHOUT_UNIT = {
         for name in ("adev", "oadev", "mdev", "hdev", "ohdev")
         for end in ("", "_lower", "_upper")
     ),
+    "timesync_reference_standing",
     "timesync_stratum",
     "timesync_leap",
     "timesync_ptp_clock_class",

@@ -242,6 +242,7 @@ def test_the_state_of_the_probe_is_shown(current):
     current.set_loop_lag(0.003)
     current.set_schedule_lag(0.004)
     current.set_clock_changes(steps=2, suspends=1)
+    current.set_references([("utc-a", "utc-b", 3e-7, 1e-6)], {"utc-a": "agrees", "utc-b": "outvoted"})
     current.set_faults([("server", "step", "ntp1", 0.85), ("probe_clock", "drift", "", 0.9)])
     for _ in range(3):
         current.observe_event(Event("clock_step", AT_NS, Severity.WARNING, "the clock was stepped"))
@@ -251,6 +252,12 @@ def test_the_state_of_the_probe_is_shown(current):
     assert promtext.value(shown, "timesync_schedule_lag_seconds") == 0.004
     assert promtext.value(shown, "timesync_clock_steps_total") == 2
     assert promtext.value(shown, "timesync_clock_suspends_total") == 1
+    assert promtext.value(shown, "timesync_reference_difference_seconds", reference="utc-a", other="utc-b") == 3e-7
+    assert (
+        promtext.value(shown, "timesync_reference_difference_bound_seconds", reference="utc-a", other="utc-b") == 1e-6
+    )
+    assert promtext.value(shown, "timesync_reference_standing", reference="utc-b", standing="outvoted") == 1
+    assert promtext.value(shown, "timesync_reference_standing", reference="utc-b", standing="agrees") == 0
     assert promtext.value(shown, "timesync_fault_confidence_ratio", fault="server", change="step", clock="ntp1") == 0.85
     assert promtext.value(shown, "timesync_fault_confidence_ratio", fault="probe_clock", clock="probe") == 0.9
     assert promtext.value(shown, "timesync_events_total", kind="clock_step", severity="warning") == 3

@@ -55,10 +55,12 @@ def build(draft: Draft, environment: Mapping[str, str]) -> ProbeSettings:
     links = tuple(_link(section) for section in draft.many["link"])
     by_reference = {link.reference: link for link in links}
     default = values["reference"]["default"] or _first_reference(draft)
+    fallback = values["reference"]["fallback"]
     return ProbeSettings(
         site=SiteSettings(**values["site"]),
         targets=tuple(
-            _target(target, default, by_reference.get(target.values["name"])) for target in draft.many["target"]
+            _target(target, default, fallback, by_reference.get(target.values["name"]))
+            for target in draft.many["target"]
         ),
         spool=SpoolSettings(**spool),
         local_reference=LocalReferenceSettings(_tie(local, "", by_reference.get("local")), local["settle_s"])
@@ -75,6 +77,7 @@ def build(draft: Draft, environment: Mapping[str, str]) -> ProbeSettings:
         keys_file=values["keys"]["file"],
         leap_seconds_file=values["clock"]["leap_seconds_file"],
         reference_max_age_s=values["reference"]["max_age_s"],
+        reference_settle_s=values["reference"]["settle_s"],
         oscillator_ppm=values["clock"]["oscillator_ppm"],
         coverage_factor=values["uncertainty"]["coverage_factor"],
         resolve_again_s=values["names"]["resolve_again_s"],
@@ -104,7 +107,9 @@ def _counted_to_its_end(section: Section) -> int:
     return NS_PER_DAY if at_ns % NS_PER_DAY == 0 else 0
 
 
-def _target(target: Section, default_reference: str | None, link: LinkSettings | None) -> TargetSettings:
+def _target(
+    target: Section, default_reference: str | None, fallback: tuple[str, ...], link: LinkSettings | None
+) -> TargetSettings:
     values = target.values
     is_reference = "realises" in target.given
     return TargetSettings(
@@ -119,6 +124,7 @@ def _target(target: Section, default_reference: str | None, link: LinkSettings |
         burst_spacing_s=values["burst_spacing_s"],
         tie=_tie(values, "tie_", link) if is_reference else None,
         reference=None if is_reference else values["reference"] or default_reference,
+        fallback=() if is_reference else values["fallback"] if "fallback" in target.given else fallback,
         options=dict(target.rest),
         path=_path(target),
     )

@@ -200,6 +200,8 @@ def check_references(draft: Draft) -> None:
     default = draft.single["reference"]
     if default.has("default"):
         _check_reference(draft, f"{default.where}: default", default.values["default"], None)
+    for name in default.values["fallback"] if default.has("fallback") else ():
+        _check_reference(draft, f"{default.where}: fallback", name, None)
     for target in draft.many["target"]:
         if "realises" in target.given and "reference" in target.given:
             draft.report(
@@ -207,7 +209,17 @@ def check_references(draft: Draft) -> None:
                 "a target that realises a UTC(k) is its own reference",
                 "Remove reference, or remove realises and the tie",
             )
-        elif target.has("reference"):
+        if "realises" in target.given and "fallback" in target.given:
+            draft.report(
+                f"{target.where}: fallback",
+                "a target that realises a UTC(k) is its own reference",
+                "Remove fallback, or remove realises and the tie",
+            )
+        elif target.has("fallback"):
+            own = target.values["name"] if target.has("name") else None
+            for name in target.values["fallback"]:
+                _check_reference(draft, f"{target.where}: fallback", name, own)
+        if "realises" not in target.given and target.has("reference"):
             own = target.values["name"] if target.has("name") else None
             _check_reference(draft, f"{target.where}: reference", target.values["reference"], own)
 

@@ -47,6 +47,11 @@ REFERENCES = """\
 Its own `reference`; else `default` of `[reference]`; else the first target with `realises`; else `local`, where
 `[local_reference]` declares the host clock. A target with `realises` is its own reference. Where there is none at all, offsets are
 recorded without a claim against UTC(k), and say so.
+
+Where that one is stale, expired or outvoted, the first of its `fallback` (else of `fallback` of `[reference]`) that can be used
+takes its place; it is taken back when it could be used again for `settle_s`. Each change is the event `reference_changed`; each row
+says by its tag `reference` which one it is compared with, and by `reference_changes` how often that had changed. References are
+compared with each other all the time; a majority that outvotes one ends its claims only where somebody has a fallback.
 """
 
 

@@ -24,6 +24,7 @@ class Type(StrEnum):
     SWITCH = "true or false"
     CHOICE = "a choice"
     CHOICES = "a list of choices"
+    NAMES = "a list of names"
     SIZE = "a size in bytes"
     DAYS = 'a number or "forever"'
     INSTANT = "a date, or an instant with its offset"

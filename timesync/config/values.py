@@ -206,6 +206,16 @@ def _choices(key: Key, value: object, places: Places) -> tuple[str, ...]:
     return tuple(chosen)
 
 
+def _names(key: Key, value: object, places: Places) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise _wrong_type(key, value)
+    names = [_name(key, each, places) for each in value]
+    twice = next((each for each in names if names.count(each) > 1), None)
+    if twice is not None:
+        raise BadValueError(f"{shown(twice)} is in the list twice", "Remove one of them")
+    return tuple(names)
+
+
 def _size(key: Key, value: object, places: Places) -> int:
     if not isinstance(value, str):
         return _integer(key, value, places)
@@ -318,6 +328,7 @@ READERS: dict[Type, Callable[[Key, object, Places], object]] = {
     Type.SWITCH: _switch,
     Type.CHOICE: _choice,
     Type.CHOICES: _choices,
+    Type.NAMES: _names,
     Type.SIZE: _size,
     Type.DAYS: _days,
     Type.INSTANT: _instant,

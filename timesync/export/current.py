@@ -140,6 +140,8 @@ class ProbeView:
     leap_expiry_ns: int | None = None
     engines: Mapping[str, EngineCounts] = field(default_factory=dict)
     faults: Sequence[tuple[str, str, str, float]] = ()
+    references: Sequence[tuple[str, str, float, float]] = ()
+    standings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,8 @@ class Current:
         self._leap_expiry_ns: int | None = None
         self._engines: Mapping[str, EngineCounts] = {}
         self._faults: Sequence[tuple[str, str, str, float]] = ()
+        self._references: Sequence[tuple[str, str, float, float]] = ()
+        self._standings: Mapping[str, str] = {}
         self._events: dict[tuple[str, str], int] = {}
 
     def add_target(self, name: str, *, protocol: str, interval_s: float) -> None:
@@ -253,6 +257,10 @@ class Current:
         """Show these verdicts: whose fault, what changed, the clock concerned, the confidence."""
         self._faults = faults
 
+    def set_references(self, references: Sequence[tuple[str, str, float, float]], standings: Mapping[str, str]) -> None:
+        """Show these differences between references (one, other, difference, bound; s), and how each stands with the others."""
+        self._references, self._standings = references, standings
+
     def set_schedule_lag(self, seconds: float) -> None:
         """Show how late the newest poll began."""
         self._schedule_lag_s = seconds
@@ -298,5 +306,7 @@ class Current:
             leap_expiry_ns=self._leap_expiry_ns,
             engines=self._engines,
             faults=self._faults,
+            references=self._references,
+            standings=self._standings,
         )
         return Snapshot(self._labels, views, probe, self._events.copy())

@@ -301,6 +301,27 @@ _TABLE: tuple[Metric, ...] = (
         "timesync_leap_table_expiry_timestamp_seconds",
         "Until when leap seconds are known, Unix time; past it, a new leap-seconds.list is needed.",
     ),
+    _probe(
+        _G,
+        "timesync_reference_difference_seconds",
+        "One reference minus another, newest comparison.",
+        "reference",
+        "other",
+    ),
+    _probe(
+        _G,
+        "timesync_reference_difference_bound_seconds",
+        "Hard bound of timesync_reference_difference_seconds: beyond it they cannot both be right.",
+        "reference",
+        "other",
+    ),
+    _probe(
+        _G,
+        "timesync_reference_standing",
+        "How a reference stands with the others: 1 for agrees, outvoted or undecided, 0 for the others.",
+        "reference",
+        "standing",
+    ),
     Metric(
         "timesync_fault_confidence_ratio",
         _G,

@@ -228,6 +228,7 @@ class Exposition:
         self.set_engine_counts = self._current.set_engine_counts
         self.set_schedule_lag = self._current.set_schedule_lag
         self.set_clock_changes = self._current.set_clock_changes
+        self.set_references = self._current.set_references
         self.set_faults = self._current.set_faults
         self.set_leap_expiry = self._current.set_leap_expiry
 

@@ -12,6 +12,7 @@ from timesync.export.current import STACK
 from timesync.model import Timestamping
 from timesync.ptp_stack import CLOCK_STATES, PORT_STATES
 from timesync.reasons import Reason
+from timesync.reference.agreement import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -88,6 +89,8 @@ STACK_PORT: Mapping[str, str] = {
 
 STACK_INFO = ("parent_port", "grandmaster", "domain")
 """Record fields that become labels of timesync_ptp_stack_info."""
+
+STANDINGS = tuple(each.value for each in Standing if each is not Standing.ALONE)
 
 _REGISTER_BITS = 8
 
@@ -276,6 +279,14 @@ def _probe_samples(probe: ProbeView, labels: Mapping[str, str]) -> Iterator[Samp
     for fault, change, clock, confidence in probe.faults:
         own = {"fault": fault, "change": change, "clock": clock or "probe"}
         yield Sample("timesync_fault_confidence_ratio", {**labels, **own}, confidence)
+    for reference, other, difference_s, bound_s in probe.references:
+        pair = {**labels, "reference": reference, "other": other}
+        yield Sample("timesync_reference_difference_seconds", pair, difference_s)
+        yield Sample("timesync_reference_difference_bound_seconds", pair, bound_s)
+    for reference, standing in probe.standings.items():
+        for state in STANDINGS:
+            own = {**labels, "reference": reference, "standing": state}
+            yield Sample("timesync_reference_standing", own, state == standing)
     if probe.spool is not None:
         yield from _spool_samples(probe.spool, labels)
 

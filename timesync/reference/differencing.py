@@ -18,6 +18,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from dataclasses import dataclass
+from math import fsum
 from typing import TYPE_CHECKING, NamedTuple
 
 from timesync.model import ClockOffset, Quality, TimeError
@@ -92,6 +93,8 @@ class Differencer:
         self._ready: deque[ClockOffset] = deque()
         self._scatter: dict[str, TypeA] = {}
         self.late_ns = 2**63
+        # A majority of the other references says that this one is wrong: nothing is claimed by it.
+        self.outvoted = False
 
     def same_rules(self, other: Differencer) -> bool:
         """Whether another would make the same of the same measurements."""
@@ -171,6 +174,28 @@ class Differencer:
         waiting, self._waiting = self._waiting, []
         return [*self._all_ready(), *(self._difference(each.offset) for each in waiting)]
 
+    @property
+    def newest(self) -> ClockOffset | None:
+        """The latest measurement of the reference, of its newest epoch."""
+        return self._references[max(self._references)][-1] if self._references else None
+
+    def interval(self, epoch: int, at_ns: int) -> tuple[float, float] | None:
+        """UTC(k) minus the probe's clock at an instant, s, and the hard bound of that; None without a measurement near it."""
+        newest = self.newest
+        known = None if newest is None else self._at(newest._replace(clock_epoch=epoch, at_ns=at_ns))
+        if known is None:
+            return None
+        parts = [known.path_s, known.timestamping_s, known.oscillator_s, known.upstream_s, known.interpolation_s]
+        return known.offset_s, fsum([*parts, known.asymmetry_s, self.tie.bound_s])
+
+    def release(self, target: str) -> Sequence[TimeError]:
+        """What waits of a target that goes over to another reference, with the best claim there is by this one."""
+        ready = [offset for offset in self._ready if offset.target == target]
+        ready += [waiting.offset for waiting in self._waiting if waiting.offset.target == target]
+        rows = [self._difference(offset) for offset in ready]
+        self.forget(target)
+        return rows
+
     def forget(self, target: str) -> None:
         """A target that is no longer measured."""
         self._scatter.pop(target, None)
@@ -179,7 +204,7 @@ class Differencer:
 
     def _itself(self, offset: ClockOffset) -> TimeError:
         """The reference against UTC(k): what its tie says, with its own claim and tie as bound."""
-        untied = self.tie.why_not(offset.at_ns)
+        untied = Reason.REFERENCE_OUTVOTED if self.outvoted else self.tie.why_not(offset.at_ns)
         if untied is not None:
             return TimeError(offset, self.name, self.tie.realises, no_claim=untied)
         bound = {"upstream": offset.upstream_s, "tie": self.tie.bound_s}
@@ -196,7 +221,7 @@ class Differencer:
         return self._claim(offset, reference)
 
     def _claim(self, offset: ClockOffset, reference: _AtInstant | None) -> TimeError:
-        untied = self.tie.why_not(offset.at_ns)
+        untied = Reason.REFERENCE_OUTVOTED if self.outvoted else self.tie.why_not(offset.at_ns)
         if untied is not None or reference is None:
             return TimeError(offset, self.name, self.tie.realises, no_claim=untied or Reason.REFERENCE_STALE)
         bound = {
@@ -305,6 +330,11 @@ class LocalReference:
     def resume(self, other: LocalReference) -> None:
         """Take over from the same clock under another declaration: it is no more settled than it was."""
         self._epoch, self._settled_ns = other._epoch, other._settled_ns
+
+    def unusable(self, now_ns: int, epoch: int) -> Reason | None:
+        """Why nothing can be claimed by it now; None if something can."""
+        unsettled = self._settled_ns is not None and epoch == self._epoch and now_ns < self._settled_ns
+        return self.tie.why_not(now_ns) or (Reason.LOCAL_CLOCK_STEPPED if unsettled else None)
 
     def _no_claim(self, offset: ClockOffset) -> Reason | None:
         untied = self.tie.why_not(offset.at_ns)
