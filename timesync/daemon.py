@@ -309,6 +309,7 @@ class Daemon:
             self.exposition.set_loop_lag(self._heartbeat_s - due_s)
             self.measuring.tick()
             self._leaps.tick(self._heartbeat_s, self.measuring.pipeline.states)
+            self.measuring.pipeline.set_leaps(self._leaps.table)
             self.exposition.set_clock_changes(steps=self.measuring.clock_steps, suspends=self.measuring.suspends)
             self.exposition.set_faults(self.measuring.pipeline.attribution.ledger.current())
             self.exposition.set_references(*self.measuring.pipeline.references.shown())

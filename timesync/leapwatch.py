@@ -1,4 +1,4 @@
-"""Servers' leap indicators against the leap-second table: an announcement that nobody else knows of, and one that is missing.
+"""Servers' leap indicators against the leap-second table: announcements that are false, early, late, missing, or made by some only.
 
 Rule: a finding is told when it changes, once; a server that says nothing (leap indicator 3) changes nothing. An indicator of 1 or 2
 speaks of the end of the current month (RFC 5905 section 7.3). Pure: instants are parameters.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from timesync.timescale import LeapTable
 
-__all__ = ["Finding", "LeapChange", "LeapWatch", "end_of_month_ns"]
+__all__ = ["Finding", "LeapChange", "LeapWatch", "SidesWatch", "end_of_month_ns"]
 
 UNSYNCHRONISED = 3
 # UTC's second more or less, by leap indicator.
@@ -27,13 +27,20 @@ HOUR_NS = 3600 * 10**9
 MISSED_BEFORE_NS = {"ntp": 24 * HOUR_NS, "ptp": 6 * HOUR_NS}
 # So long after a leap second a server may still announce it: the indicator goes down the strata poll by poll.
 AFTERMATH_NS = 2 * HOUR_NS
+# From then on, until a month after, it is late.
+LATE_NS = 31 * 24 * HOUR_NS
+# Within the last day of a month those that announce are compared with those that do not; who was heard this long ago counts.
+SIDES_BEFORE_NS = 24 * HOUR_NS
+SIDES_HEARD_NS = 6 * HOUR_NS
 
 
 class Finding(Enum):
-    """What a server's indicator is worth: as the table has it, a leap second too many, one too few."""
+    """What a server's indicator is worth: as the table has it; one that is none, that comes later, that is over; one too few."""
 
     AGREES = "leap_indicator_agrees"
     UNKNOWN = "leap_announced_unknown"
+    EARLY = "leap_announced_early"
+    LATE = "leap_announced_late"
     MISSING = "leap_announcement_missing"
 
 
@@ -83,11 +90,44 @@ class LeapWatch:
         if announced == known:
             return Finding.AGREES
         if announced:
-            past = self.table.next_leap(now_ns - AFTERMATH_NS)
-            is_over = past is not None and past.at_ns <= now_ns and past.step_s == announced
-            return Finding.AGREES if is_over else Finding.UNKNOWN
+            if coming is not None and coming.step_s == announced:
+                return Finding.EARLY
+            past = self.table.next_leap(now_ns - LATE_NS)
+            if past is None or past.at_ns > now_ns or past.step_s != announced:
+                return Finding.UNKNOWN
+            return Finding.AGREES if now_ns - past.at_ns < AFTERMATH_NS else Finding.LATE
         missed_before_ns = MISSED_BEFORE_NS.get(protocol, min(MISSED_BEFORE_NS.values()))
         return Finding.MISSING if month_end_ns - now_ns <= missed_before_ns else Finding.AGREES
+
+
+class SidesWatch:
+    """Who announces a leap second at the end of this month and who does not, where no table can tell who is right."""
+
+    def __init__(self) -> None:
+        self._heard: dict[str, tuple[int, int]] = {}
+        self._told_of_ns: int | None = None
+
+    def observe(self, target: str, leap: int, now_ns: int) -> None:
+        """An indicator that a target sent."""
+        if leap != UNSYNCHRONISED:
+            self._heard[target] = (leap, now_ns)
+
+    def look(self, now_ns: int) -> tuple[list[str], list[str], int] | None:
+        """Those that announce, those that do not, and the end of the month (Unix ns), once where both are somebody."""
+        month_end_ns = end_of_month_ns(now_ns)
+        if month_end_ns - now_ns > SIDES_BEFORE_NS or self._told_of_ns == month_end_ns:
+            return None
+        recent = {name: leap for name, (leap, at_ns) in self._heard.items() if 0 <= now_ns - at_ns < SIDES_HEARD_NS}
+        announcing = [name for name, leap in recent.items() if leap in STEPS]
+        silent = [name for name, leap in recent.items() if leap not in STEPS]
+        if not announcing or not silent:
+            return None
+        self._told_of_ns = month_end_ns
+        return announcing, silent, month_end_ns
+
+    def keep(self, targets: Collection[str]) -> None:
+        """Forget all other targets."""
+        self._heard = {name: heard for name, heard in self._heard.items() if name in targets}
 
 
 def end_of_month_ns(now_ns: int) -> int:

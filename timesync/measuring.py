@@ -227,7 +227,7 @@ class Measuring:
         reading = read_clocks()
         change = self._watch.observe(reading)
         if change is not None:
-            self.event(_clock_event(change))
+            self.event(_clock_event(change, leap=self.pipeline.is_leap_second(change.at_ns, change.step_s)))
             withheld = self.pipeline.clock_stepped(change.epoch, change.at_ns, change.step_s)
             if withheld is not None:
                 self.event(withheld)
@@ -348,13 +348,19 @@ class Measuring:
             self._store(rows)
 
 
-def _clock_event(change: ClockChange) -> Event:
-    if change.slept_s:
+def _clock_event(change: ClockChange, *, leap: bool) -> Event:
+    severity = Severity.INFO if leap else Severity.WARNING
+    if leap:
+        kind, text = (
+            "leap_second_taken",
+            f"the probe's clock took the leap second: it was set by {change.step_s:+.6f} s",
+        )
+    elif change.slept_s:
         kind, text = "suspended", f"the probe's machine slept for {change.slept_s:.1f} s"
     else:
         kind, text = "clock_stepped", f"the probe's clock was stepped by {change.step_s:+.9f} s"
     evidence = {"step_s": change.step_s, "slept_s": change.slept_s, "clock_epoch": change.epoch}
-    return Event(kind, change.at_ns, Severity.WARNING, text, None, evidence)
+    return Event(kind, change.at_ns, severity, text, None, evidence)
 
 
 def _slew_event(slew: Slew) -> Event:

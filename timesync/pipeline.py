@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from timesync.model import Outcome, Record
     from timesync.reference.published import UtcBook
     from timesync.settings import KnownPath, ProbeSettings, TargetSettings, Tie
+    from timesync.timescale import LeapTable
     from timesync.uncertainty import Slewed
 
 __all__ = ["LOCAL", "Pipeline", "TargetState", "reference_of"]
@@ -32,6 +33,9 @@ LOCAL = "local"
 # A measurement that waits longer than this for its reference is stored with what can be claimed so far.
 TELL_AFTER_S = 1.0
 CHILDREN_LIMIT = 256
+# A kernel takes a leap second at its instant; it is seen within a second or so, and to within what reading clocks costs.
+LEAP_TAKEN_NS = 60_000_000_000
+LEAP_STEP_NEAR_S = 0.01
 # In interleaved mode an exchange is told by the reply to a later poll, the eighth at the latest (timesync/exchange/ntp.py).
 POLLS_LATE = 10
 REGISTER_BITS = 8
@@ -276,13 +280,25 @@ class Pipeline:
         elif reference in self._differencers:
             self._differencers[reference].tie = tie
 
+    def set_leaps(self, table: LeapTable) -> None:
+        """The leap-second table in use."""
+        self.attribution.leaps = table
+
+    def is_leap_second(self, at_ns: int, step_s: float) -> bool:
+        """Whether a step of the probe's clock is a leap second of the table: by a second the other way, as it is over."""
+        table = self.attribution.leaps
+        leap = None if table is None else table.next_leap(at_ns - LEAP_TAKEN_NS)
+        is_then = leap is not None and abs(leap.at_ns - at_ns) <= LEAP_TAKEN_NS
+        return leap is not None and is_then and abs(step_s + leap.step_s) < LEAP_STEP_NEAR_S
+
     def clock_stepped(self, epoch: int, at_ns: int, step_s: float = 0.0) -> Event | None:
         """The probe's clock was stepped by `step_s`, or its machine slept: its new epoch, and the instant by it.
 
         An event if claims are withheld because of it.
         """
         self._epoch = epoch
-        self.attribution.clock_changed(epoch, at_ns, step_s)
+        leap = self.is_leap_second(at_ns, step_s)
+        self.attribution.clock_changed(epoch, at_ns, step_s, leap=leap)
         self.references.clock_stepped(epoch, at_ns)
         local = self._local
         if local is None:

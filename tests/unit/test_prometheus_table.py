@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from timesync.export.document import metrics_page
+from timesync.export.events import EVENTS
 from timesync.export.metrics import METRICS, Kind, Subject
 
+PACKAGE = Path(__file__).resolve().parents[2] / "timesync"
 PAGE = Path(__file__).resolve().parents[2] / "deploy" / "METRICS.md"
 BASE_UNITS = ("_seconds", "_bytes", "_ratio", "_total", "_info", "_records")
 WITHOUT_UNIT = {
@@ -74,3 +77,17 @@ def test_a_metric_keeps_the_naming_conventions(entry):
 
 def test_a_table_cell_of_the_page_holds_no_column_mark():
     assert all("|" not in entry.help for entry in METRICS.values())
+
+
+def test_each_event_of_the_leap_service_and_of_references_has_its_words():
+    told = {
+        found
+        for name in ("leapservice.py", "leapwatch.py", "reference/references.py", "reference/agreement.py")
+        for found in re.findall(
+            r'"((?:leap|utc_offset|time_scale|references?)_[a-z_]+)"', (PACKAGE / name).read_text(encoding="utf-8")
+        )
+        if found != "reference_difference"
+    }
+    ends = {"utc_offset_right", "time_scale_right", "reference_outvoted_over", "references_disagree_over"}
+    assert told - ends - {"utc_offset_s", "utc_offset_valid"} <= set(EVENTS)
+    assert all("|" not in text for words in EVENTS.values() for text in words)

@@ -7,6 +7,7 @@ series, on both axes, so that a step that its kernel tells is a fact and not a m
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from timesync.attribution.detector import AFTER, COARSER, KNOWN
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from timesync.attribution.detector import Change
     from timesync.model import ClockOffset, Event
+    from timesync.timescale import LeapTable
 
 __all__ = ["Attribution"]
 
@@ -33,6 +35,8 @@ LIVE_PERIODS = 4.0
 PROBE_STEP_S = 10e-6
 # A change of the probe's rate beyond this share of phi is told.
 PROBE_RATE_SHARE = 1.0 / 3.0
+# So long after a leap second a move by a second is about it.
+LEAP_NEWS_NS = 86_400 * 10**9
 # A slower clock than this many times is not waited for.
 SLOWER = 4.0
 
@@ -56,7 +60,9 @@ class Attribution:
         self._told: list[tuple[float, float]] = []
         self._origin_ns: int | None = None
         self._epoch = 0
-        self._steps_ns = {0: 0}
+        # By epoch: what the probe's clock was stepped by, and what of that moved its offsets, ns.
+        self._steps_ns = {0: (0, 0)}
+        self.leaps: LeapTable | None = None
         self._now_s = 0.0
 
     def configure(self, clocks: Iterable[tuple[str, float, bool]], phi: float) -> None:
@@ -92,14 +98,19 @@ class Attribution:
             self._take_pivot(None)
         self.ledger.remove(name)
 
-    def clock_changed(self, epoch: int, at_ns: int, step_s: float) -> None:
-        """The probe's kernel tells that its clock was stepped by `step_s` (0: it slept) as `epoch` began, at `at_ns` of it."""
-        steps_ns = self._steps_ns.get(self._epoch, 0) + round(step_s * 1e9)
+    def clock_changed(self, epoch: int, at_ns: int, step_s: float, *, leap: bool = False) -> None:
+        """The probe's kernel tells that its clock was stepped by `step_s` (0: it slept) as `epoch` began, at `at_ns` of it.
+
+        `leap`: it took a leap second, as every clock that keeps UTC does, so no offset moves.
+        """
+        size_ns = round(step_s * 1e9)
+        steps_ns, moved_ns = self._steps_ns.get(self._epoch, (0, 0))
+        steps_ns += size_ns
         self._epoch = epoch
-        self._steps_ns[epoch] = steps_ns
+        self._steps_ns[epoch] = (steps_ns, moved_ns if leap else moved_ns + size_ns)
         while len(self._steps_ns) > 8:
             del self._steps_ns[min(self._steps_ns)]
-        if step_s and self._origin_ns is not None:
+        if step_s and not leap and self._origin_ns is not None:
             self._told.append(((at_ns - steps_ns - self._origin_ns) / 1e9, step_s))
 
     # Samples to points
@@ -108,7 +119,7 @@ class Attribution:
         """Work off what has come; `now_ns` is the probe's clock (Unix ns). The events, in the order they were found."""
         if self._origin_ns is None:
             self._origin_ns = now_ns
-        self._now_s = (now_ns - self._steps_ns.get(self._epoch, 0) - self._origin_ns) / 1e9
+        self._now_s = (now_ns - self._steps_ns.get(self._epoch, (0, 0))[0] - self._origin_ns) / 1e9
         self._ingest()
         self._close_blocks()
         self._look_at_pivot()
@@ -142,11 +153,11 @@ class Attribution:
                     member.missed += each.polls
                     member.missed_reason = each.reason.value
                 continue
-            step_ns = steps_ns.get(each.clock_epoch)
-            if step_ns is None:
+            step = steps_ns.get(each.clock_epoch)
+            if step is None:
                 continue  # of an epoch long gone
-            t_s = (each.at_ns - step_ns - origin_ns) / 1e9
-            point = member.take(t_s, each.offset_s + step_ns / 1e9, each)
+            t_s = (each.at_ns - step[0] - origin_ns) / 1e9
+            point = member.take(t_s, each.offset_s + step[1] / 1e9, each)
             if point is not None:
                 member.waiting.append(point)
 
@@ -374,4 +385,14 @@ class Attribution:
         periods = [member.period_s for member in members]
         if self._pivot is not None:
             periods.append(self._pivot.period_s)
+        if self._missed_leap(finding):
+            finding = replace(finding, note=f"{finding.note}; a leap second that it did not take".lstrip("; "))
         self.ledger.tell(finding, told, max(periods, default=0.0))
+
+    def _missed_leap(self, finding: Finding) -> bool:
+        """Whether a move is by a second, just after a leap second."""
+        if self.leaps is None or finding.kind is not Kind.STEP:
+            return False
+        leap = self.leaps.next_leap(self.ledger.now_ns - LEAP_NEWS_NS)
+        is_past = leap is not None and leap.at_ns <= self.ledger.now_ns
+        return leap is not None and is_past and abs(finding.moved_s - leap.step_s) < 0.01

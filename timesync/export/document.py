@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from timesync.attribution.judge import Kind
 from timesync.attribution.verdicts import SPECIAL, VERDICTS
 from timesync.export.current import GRACE_S, LIFE_INTERVALS
+from timesync.export.events import EVENTS
 from timesync.export.metrics import METRICS, SUBJECT_LABELS, Life, Subject
 from timesync.reasons import REASONS
 
@@ -69,7 +70,7 @@ _GOES_AFTER = {
 
 def metrics_page() -> str:
     """The whole page, Markdown."""
-    sections = (_expressions(), _sections(METRICS.values()), _verdicts(), _reasons())
+    sections = (_expressions(), _sections(METRICS.values()), _verdicts(), _events(), _reasons())
     return "\n".join([_INTRODUCTION, *(line for section in sections for line in section), ""])
 
 
@@ -109,6 +110,15 @@ def _verdicts() -> Iterator[str]:
         for kind in special:
             words = SPECIAL[fault, kind]
             yield f"| `{fault}` | `{kind}` | {words.says} | {words.remedy} |"
+    yield ""
+
+
+def _events() -> Iterator[str]:
+    yield "## Events of references, leap seconds and time scales\n"
+    yield "| event | meaning | remedy |"
+    yield "|---|---|---|"
+    for kind, words in EVENTS.items():
+        yield f"| `{kind}` | {words.text} | {words.remedy} |"
     yield ""
 
 
