@@ -58,8 +58,8 @@ EVENTS: dict[str, Words] = {
         "get a new leap-seconds.list from IERS or your system's tzdata",
     ),
     "time_scale_wrong": Words(
-        "a server's error is that of a known mistake: TAI or GPS time as UTC, 1024 weeks, an NTP era, a leap second that it did not "
-        "take or took early, local time; `time_scale_right` when it is over",
+        "a server's error is that of a known mistake: TAI or GPS time as UTC, 1024 weeks, an NTP era, a leap second that it missed "
+        "or took early, local time; `time_scale_right` when it is over",
         "look at how it gets UTC from its source",
     ),
     "utc_offset_wrong": Words(
