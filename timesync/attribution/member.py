@@ -26,9 +26,12 @@ __all__ = ["Member"]
 BLOCK_S = 8.0
 BLOCK_SAMPLES = 8
 SCALES = 3
-# Points of a pivot kept to draw lines between, and points that wait for one.
-PIVOT_POINTS = 64
+# Points of a pivot kept to draw lines between, of the others, and points that wait for a pivot.
+PIVOT_POINTS = 32
+POINTS = 4
 WAITING_POINTS = 16
+# The samples of a burst come within this time, s.
+BURST_S = 8.0
 # The least scatter that is believed, s: two clocks' timestamps are no better than this.
 FLOOR_S = 5e-9
 # What a server says of itself and is worth a word when its time changes.
@@ -49,7 +52,8 @@ class Member:
         self.interval_s = interval_s
         samples = max(1, min(BLOCK_SAMPLES, round(BLOCK_S / interval_s)))
         self.period_s = samples * interval_s
-        self.points: deque[Point] = deque(maxlen=PIVOT_POINTS)
+        self._open_s = self.period_s - 0.5 * interval_s if samples > 1 else min(0.5 * interval_s, BURST_S)
+        self.points: deque[Point] = deque(maxlen=POINTS)
         self.waiting: deque[Point] = deque(maxlen=WAITING_POINTS)
         self.detectors = tuple(Detector(name, scale, FLOOR_S) for scale in range(SCALES))
         self.missed = 0
@@ -69,7 +73,7 @@ class Member:
         done = None
         if t_s >= self._block_ends_s:
             done = self.close()
-            self._block_ends_s = t_s + self.period_s - 0.5 * self.interval_s
+            self._block_ends_s = t_s + self._open_s
         best = self._best
         if best is None or offset.delay_s < best[2]:
             self._best = (t_s, offset_s, offset.delay_s)
@@ -98,6 +102,10 @@ class Member:
             said = tuple(getattr(facts, name, None) for name in TOLD)
             if not self._said or said != self._said[-1][1]:
                 self._said.append((t_s, said))
+
+    def be_pivot(self, *, is_pivot: bool) -> None:
+        """Keep as many points as a pivot needs, or no longer."""
+        self.points = deque(self.points, PIVOT_POINTS if is_pivot else POINTS)
 
     def at(self, t_s: float) -> float | None:
         """Its raw offset at an instant, by a line between the points around it; None outside of them or across a long gap."""

@@ -7,6 +7,7 @@ series, on both axes, so that a step that its kernel tells is a fact and not a m
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,8 @@ LIVE_PERIODS = 4.0
 PROBE_STEP_S = 10e-6
 # A change of the probe's rate beyond this share of phi is told.
 PROBE_RATE_SHARE = 1.0 / 3.0
+# Between two ticks no more is put aside: who never ticks (a measurement of some minutes by hand) asks for no verdict.
+FRESH_AT_MOST = 100_000
 # So long after a leap second a move by a second is about it.
 LEAP_NEWS_NS = 86_400 * 10**9
 # A slower clock than this many times is not waited for.
@@ -50,7 +53,7 @@ class Attribution:
         self.members: dict[str, Member] = {}
         self.ledger = Ledger()
         self.judged = 0
-        self._fresh: list[ClockOffset | Missed] = []
+        self._fresh: deque[ClockOffset | Missed] = deque(maxlen=FRESH_AT_MOST)
         self.take = self._fresh.append
         self._pivot: Member | None = None
         self._pivot_until_s = float("-inf")
@@ -140,7 +143,7 @@ class Attribution:
         return self.ledger.take_events()
 
     def _ingest(self) -> None:
-        fresh = self._fresh[:]
+        fresh = list(self._fresh)
         self._fresh.clear()
         members, steps_ns, origin_ns = self.members, self._steps_ns, self._origin_ns
         assert origin_ns is not None
@@ -187,6 +190,9 @@ class Attribution:
 
     def _take_pivot(self, member: Member | None) -> None:
         before, self._pivot = self._pivot, member
+        for each in (before, member):
+            if each is not None:
+                each.be_pivot(is_pivot=each is member)
         self._pivot_until_s = float("-inf")
         self._waiting = []
         for each in self.members.values():
