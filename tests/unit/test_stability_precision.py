@@ -96,6 +96,26 @@ def test_theo1_over_many_factors_is_theo1_at_each() -> None:
     np.testing.assert_allclose(many.dev[np.isin(many.m, few.m)], few.dev, rtol=3e-11)
 
 
+@pytest.mark.parametrize("points", [16_384, 29_952, 29_953, 38_143, 38_145, 59_904, 65_536, 100_000, 262_145])
+def test_averaging_times_taken_together_are_those_taken_one_by_one(points: int) -> None:
+    # lengths about the edges of the pieces (3 * 9984 points, and what they take along) and of the tables for long lags
+    x = np.cumsum(np.random.default_rng(14).standard_normal(points))
+    running = np.concatenate((np.zeros(1), np.cumsum(x)))
+    for taus in ("octave", "decade"):
+        for name, weights, norm in (("oadev", (1, -2, 1), 2), ("ohdev", (-1, 3, -3, 1), 6), ("tierms", (-1, 1), 1)):
+            result = STATISTICS[name](x, taus=taus, ci=None)
+            for m, dev, n in zip(result.m.tolist(), result.dev, result.n, strict=True):
+                assert n == points - (len(weights) - 1) * m
+                terms = sum(w * x[k * m : k * m + n] for k, w in enumerate(weights))
+                expected = np.sqrt(np.mean(terms**2) / norm) / (1 if name == "tierms" else m)
+                assert dev == pytest.approx(expected, rel=1e-11), (name, m)
+        result = STATISTICS["mdev"](x, taus=taus, ci=None)
+        for m, dev, n in zip(result.m.tolist(), result.dev, result.n, strict=True):
+            assert n == points - 3 * m + 1
+            terms = sum(w * running[k * m : k * m + n] for k, w in enumerate((-1, 3, -3, 1)))
+            assert dev == pytest.approx(np.sqrt(np.mean(terms**2) / 2) / m**2, rel=1e-8), ("mdev", m)
+
+
 @pytest.mark.parametrize("points", [59_906, 100_001, 130_003])
 @pytest.mark.parametrize("lost", [(), (77, 59_904, 59_905)])
 def test_long_records_are_taken_in_pieces(points: int, lost: tuple[int, ...]) -> None:

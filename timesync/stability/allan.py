@@ -13,20 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from timesync.stability.blocks import (
-    Room,
-    Windows,
-    difference_blocks,
-    double_windows,
-    mean_square_differences,
-    octave_of_windows,
-    octaves_of_windows,
-    powers_of_two,
-    sum_squares,
-)
+from timesync.stability.blocks import TABLE, Room, Windows, difference_blocks, powers_of_two, sum_squares
 from timesync.stability.estimate import Statistic, Terms
 from timesync.stability.record import Record, steady, whole
 from timesync.stability.taus import TauGrid
+from timesync.stability.together import (
+    difference_sums,
+    double_windows,
+    doubles,
+    mean_square_differences,
+    octave_of_windows,
+    window_octaves,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,20 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = ["adev", "hdev", "mdev", "oadev", "ohdev", "tdev"]
 
-LONG = 100_000  # points from which the short octaves are taken together
-TOGETHER = 9  # octaves
 DOUBLED = (-1, -2)  # the working arrays that hold sums over windows
 NORM = {2: 2.0, 3: 6.0}  # sum of the squares of the weights of frequency: (1, -1) and (1, -2, 1)
 
 
 def _overlapping(order: int) -> Callable[[Record, Integers], Terms]:
     def evaluate(record: Record, factors: Integers) -> Terms:
-        dev, n, room = np.zeros(factors.size), np.zeros(factors.size, np.int64), Room()
-        x = steady(record)
-        for k, m in enumerate(factors.tolist()):
-            mean, n[k] = mean_square_differences(record, x, m, order, room)
-            dev[k] = math.sqrt(mean / NORM[order]) / (m * record.tau0_s)
-        return Terms(dev, n)
+        totals, n = difference_sums(record, steady(record), factors, order, Room())
+        return Terms(np.sqrt(totals / np.maximum(n, 1) / NORM[order]) / (factors * record.tau0_s), n)
 
     return evaluate
 
@@ -108,17 +100,12 @@ def _modified(total: float, terms: int, m: int, tau0_s: float) -> float:
 def _octaves(record: Record, x: Floats, factors: Integers) -> tuple[Floats, Integers]:
     """MDEV at powers of two. The sums over 2m points take turns in two arrays; x is not written to."""
     dev, n, room = np.zeros(factors.size), np.zeros(factors.size, np.int64), Room()
-    sums, m, begun = x, 1, 0
-    if x.size > LONG and not record.has_gaps and factors[:TOGETHER].tolist() == [1 << k for k in range(TOGETHER)]:
-        begun, m = TOGETHER, 1 << TOGETHER
-        sums = room.take(DOUBLED[TOGETHER % 2], x.size - m + 1)
-        totals = octaves_of_windows(x, TOGETHER, sums, room)
-        n[:begun] = x.size - 3 * factors[:begun] + 1
-        dev[:begun] = [
-            _modified(total, terms, 1 << k, record.tau0_s)
-            for k, (total, terms) in enumerate(zip(totals, n.tolist(), strict=False))
-        ]
-    for k, wanted in enumerate(factors[begun:].tolist(), begun):
+    sums, m = x, 1
+    if x.size >= 2 * TABLE and not record.has_gaps and factors[0] == 1 and doubles(factors.tolist()):
+        n[:] = x.size - 3 * factors + 1
+        totals = window_octaves(x, factors.size, room)
+        return np.sqrt(totals / n / 2.0) / (factors * factors * record.tau0_s), n
+    for k, wanted in enumerate(factors.tolist()):
         while m < wanted:
             doubled = room.take(DOUBLED[m.bit_length() % 2], sums.size - m)
             double_windows(sums, m, doubled, 0, doubled.size)

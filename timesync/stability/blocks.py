@@ -21,28 +21,36 @@ if TYPE_CHECKING:
 
     from timesync.stability.result import Booleans, Floats, Integers
 
+LINE = 64  # bytes of a line of the cache
 TABLE = 8192  # elements of a two-dimensional piece
 UNTHREADED = 9984  # elements of a scalar product
+CHAIN = {1: BLOCK, 2: BLOCK, 3: BLOCK // 2}  # elements of a piece at long lags, by the order of the difference
 NEAR = 3  # points by which windows grow faster one by one than anew
 
 _Plan: TypeAlias = "tuple[Floats, list[tuple[Floats, Floats, Floats]], Floats]"
 
 __all__ = [
     "TABLE",
+    "UNTHREADED",
     "Room",
     "Windows",
+    "aligned",
     "difference_blocks",
     "dot",
-    "double_windows",
-    "mean_square_differences",
-    "octave_of_windows",
-    "octaves_of_windows",
     "powers_of_two",
     "present_at",
     "shifted",
     "sum_squares",
     "window_sums",
 ]
+
+
+def aligned(size: int) -> Floats:
+    """An uninitialised array whose first element begins a line of the cache."""
+    spare = LINE // 8
+    room = np.empty(size + spare)
+    first = -(room.ctypes.data // 8) % spare
+    return room[first : first + size]
 
 
 class Room:
@@ -55,7 +63,7 @@ class Room:
         """The first `size` elements of working array number `which`, whatever they hold."""
         array = self._arrays.get(which)
         if array is None or array.size < size:
-            array = self._arrays[which] = np.empty(size)
+            array = self._arrays[which] = aligned(size)
         return array[:size]
 
 
@@ -100,10 +108,13 @@ def _side_by_side(x: Floats, m: int, order: int, room: Room) -> Iterator[tuple[i
 
 
 def _along_chains(x: Floats, m: int, order: int, room: Room) -> Iterator[tuple[int, Floats]]:
-    """Long lags: walk start, start + m, start + 2m ...; each lower difference serves the two that follow from it."""
-    width = -(-m // -(-m // BLOCK))
+    """Long lags: walk start, start + m, start + 2m ...; each lower difference serves the two that follow from it.
+
+    The highest difference takes the place of the older of the two that it is made of, which nobody needs after it.
+    """
+    width = -(-m // -(-m // CHAIN[order]))
     # rows[k] holds the two latest differences of order k + 1.
-    full = [[room.take(2 * k, width), room.take(2 * k + 1, width)] for k in range(order)]
+    full = [[room.take(2 * k, width), room.take(2 * k + 1, width)] for k in range(max(order - 1, 1))]
     for left in range(0, m, width):
         rows = full
         for link, start in enumerate(range(left, x.size - m, m)):
@@ -111,11 +122,12 @@ def _along_chains(x: Floats, m: int, order: int, room: Room) -> Iterator[tuple[i
             if wide < rows[0][0].size:
                 rows = [[row[:wide] for row in pair] for pair in rows]
             new, old = link % 2, (link - 1) % 2
-            np.subtract(x[start + m : start + m + wide], x[start : start + wide], out=rows[0][new])
+            last = np.subtract(x[start + m : start + m + wide], x[start : start + wide], out=rows[0][new])
             for k in range(1, min(order, link + 1)):
-                np.subtract(rows[k - 1][new], rows[k - 1][old], out=rows[k][new])
+                out = rows[k - 1][old] if k == order - 1 else rows[k][new]
+                last = np.subtract(rows[k - 1][new], rows[k - 1][old], out=out)
             if link >= order - 1:
-                yield start - (order - 1) * m, rows[order - 1][new]
+                yield start - (order - 1) * m, last
 
 
 def dot(a: Floats, b: Floats) -> float:
@@ -125,7 +137,8 @@ def dot(a: Floats, b: Floats) -> float:
         return float(np.dot(a, b))
     even = pieces * UNTHREADED
     rows, columns = a[:even].reshape(pieces, 1, UNTHREADED), b[:even].reshape(pieces, UNTHREADED, 1)
-    return float(np.add.reduce(np.matmul(rows, columns), axis=None)) + float(np.dot(a[even:], b[even:]))
+    total = float(np.add.reduce(np.matmul(rows, columns), axis=None))
+    return total if even == a.size else total + float(np.dot(a[even:], b[even:]))
 
 
 def sum_squares(pieces: Iterator[tuple[int, Floats]], keep: Booleans | None = None) -> tuple[float, int]:
@@ -141,18 +154,6 @@ def sum_squares(pieces: Iterator[tuple[int, Floats]], keep: Booleans | None = No
     return total, terms
 
 
-def mean_square_differences(record: Record, x: Floats, m: int, order: int, room: Room) -> tuple[float, int]:
-    """Mean square of the differences of phase x at lag m, and the number of terms (0 gives a mean of 0)."""
-    if x.size < 2 * TABLE and not record.has_gaps:
-        d = x
-        for _ in range(order):
-            d = d[m:] - d[:-m]
-        return dot(d, d) / max(d.size, 1), d.size
-    keep = present_at(record, x.size - order * m, m, order) if record.has_gaps else None
-    total, terms = sum_squares(difference_blocks(x, m, order, room), keep)
-    return total / max(terms, 1), terms
-
-
 def present_at(record: Record, count: int, m: int, order: int) -> Booleans:
     """For each start i < count: are the points i, i+m .. i + order m present, with no break from first to last?"""
     count = max(count, 0)
@@ -165,48 +166,6 @@ def present_at(record: Record, count: int, m: int, order: int) -> Booleans:
         lost = record.missing_steps
         ok &= lost[order * m : order * m + count] == lost[:count]
     return ok
-
-
-def double_windows(sums: Floats, m: int, out: Floats, start: int, stop: int) -> None:
-    """From sums over windows of m points make those over 2m at the given starts (below size - m), in another array."""
-    np.add(sums[start:stop], sums[start + m : stop + m], out=out[start:stop])
-
-
-def octave_of_windows(sums: Floats, m: int, keep: Booleans | None, out: Floats, room: Room) -> tuple[float, int]:
-    """Second differences at lag m of sums over windows of m points: sum of their squares, and terms.
-
-    On the way, while they are in the cache, the sums are added in pairs to those over 2m: out, shorter by m.
-    """
-    total, terms, done = 0.0, 0, max(sums.size - 2 * m, 0)
-    for start, d in difference_blocks(sums, m, 2, room):
-        good = d if keep is None else d[keep[start : start + d.size]]
-        total += dot(good, good)
-        terms += good.size
-        double_windows(sums, m, out, start, start + d.size)
-    double_windows(sums, m, out, done, out.size)
-    return total, terms
-
-
-def octaves_of_windows(x: Floats, octaves: int, out: Floats, room: Room) -> list[float]:
-    """`octave_of_windows` for m = 1, 2, 4 ... of a long record without gaps, one piece through all of them at a time.
-
-    Sums of squares for each of the octaves; out becomes the sums over windows of 2**octaves points.
-    """
-    totals, piece, widest = [0.0] * octaves, BLOCK // 2, 1 << octaves
-    for start in range(0, x.size - 2, piece):
-        sums = x[start : start + piece + 2 * widest]
-        for k in range(octaves):
-            m = 1 << k
-            count = min(piece, sums.size - 2 * m)
-            if count > 0:
-                first = np.subtract(sums[m : count + 2 * m], sums[: count + m], out=room.take(0, count + m))
-                d = np.subtract(first[m:], first[:count], out=room.take(1, count))
-                totals[k] += dot(d, d)
-            length = max(sums.size - m, 0)
-            sums = np.add(sums[:length], sums[m : m + length], out=room.take(2 + k % 2, length))
-        stop = min(start + piece, start + sums.size, out.size)
-        out[start:stop] = sums[: max(stop - start, 0)]
-    return totals
 
 
 class Windows:

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from timesync.errors import DataError
-from timesync.stability.blocks import TABLE, Room, mean_square_differences
+from timesync.stability.blocks import TABLE, Room
 from timesync.stability.estimate import Statistic, Terms
 from timesync.stability.record import BLOCK, Record, read_record, time_error, whole
 from timesync.stability.taus import TauGrid
+from timesync.stability.together import difference_sums
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -197,12 +198,8 @@ def _mtie(record: Record, factors: Integers) -> Terms:
 
 
 def _tierms(record: Record, factors: Integers) -> Terms:
-    dev, n, room = np.zeros(factors.size), np.zeros(factors.size, np.int64), Room()
-    x = time_error(record)
-    for k, m in enumerate(factors.tolist()):
-        mean, n[k] = mean_square_differences(record, x, m, 1, room)
-        dev[k] = math.sqrt(mean)
-    return Terms(dev, n)
+    totals, n = difference_sums(record, time_error(record), factors, 1, Room())
+    return Terms(np.sqrt(totals / np.maximum(n, 1)), n)
 
 
 def _grid(points: int) -> TauGrid:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from timesync.stability.blocks import Room, difference_blocks, mean_square_differences, powers_of_two, sum_squares
+from timesync.stability.blocks import Room, difference_blocks, powers_of_two, sum_squares
 from timesync.stability.estimate import Statistic, Terms
 from timesync.stability.record import BLOCK, Record, levelled, whole
 from timesync.stability.taus import TauGrid
+from timesync.stability.together import mean_square_differences
 
 if TYPE_CHECKING:
     from timesync.stability.result import Floats, Integers

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Record", "levelled", "read_record", "steady", "time_error", "trimmed", "whole"]
 
-BLOCK = 6 * 9984  # elements of a piece of a long array (see blocks.py)
+BLOCK = 3 * 9984  # elements of a piece of a long array (see blocks.py)
 MANTISSA = 53  # bits of a double
 STEADY = 1e4  # times the noise from point to point
 STRETCHES, STRETCH = 32, 33  # how many short stretches, of how many points, show the noise from point to point

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from timesync.stability.blocks import TABLE, Room, dot, mean_square_differences, present_at, shifted
+from timesync.stability.blocks import TABLE, Room, dot, present_at, shifted
 from timesync.stability.estimate import Statistic, Terms
 from timesync.stability.record import Record, levelled
 from timesync.stability.taus import TauGrid, Taus, factors, seconds
+from timesync.stability.together import difference_sums
 
 if TYPE_CHECKING:
     from timesync.stability.result import Floats, Integers
@@ -155,11 +156,8 @@ def _theo1(record: Record, factors: Integers) -> Terms:
 
 
 def _allan_variances(record: Record, factors: Integers) -> tuple[Floats, Integers]:
-    x = levelled(record)
-    room = Room()
-    pairs = [mean_square_differences(record, x, m, 2, room) for m in factors.tolist()]
-    means = np.array([mean for mean, _ in pairs], dtype=np.float64)
-    return means / 2.0 / (factors * record.tau0_s) ** 2, np.array([terms for _, terms in pairs], dtype=np.int64)
+    totals, n = difference_sums(record, levelled(record), factors, 2, Room())
+    return totals / np.maximum(n, 1) / 2.0 / (factors * record.tau0_s) ** 2, n
 
 
 def _theobr_variances(record: Record, factors: Integers) -> tuple[Floats, Integers, str | None]:

@@ -18,19 +18,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from timesync.stability.blocks import (
-    TABLE,
-    Room,
-    difference_blocks,
-    dot,
-    mean_square_differences,
-    present_at,
-    shifted,
-    sum_squares,
-)
+from timesync.stability.blocks import TABLE, Room, dot, shifted
 from timesync.stability.estimate import Statistic, Terms
 from timesync.stability.record import BLOCK, Record, levelled, steady, trimmed, whole
 from timesync.stability.taus import TauGrid
+from timesync.stability.together import difference_sums, mean_square_differences
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,12 +63,11 @@ def _total(record: Record, factors: Integers) -> Terms:
     backwards = x[::-1]
     lost = record.missing_steps
     lost_backwards = None if lost is None else lost[-1] - lost[::-1]
-    for k, m in enumerate(factors.tolist()):
-        if 2 * m > x.size - 1:
-            continue
-        keep = present_at(record, x.size - 2 * m, m, 2) if record.has_gaps else None
+    here = factors[2 * factors <= x.size - 1]
+    inner, inner_terms = difference_sums(record, x, here, 2, room)
+    for k, m in enumerate(here.tolist()):
         parts = (
-            sum_squares(difference_blocks(x, m, 2, room), keep),
+            (inner[k], inner_terms[k]),
             _end_terms(x, m, lost, room, gaps=record.has_gaps),
             _end_terms(backwards, m, lost_backwards, room, gaps=record.has_gaps),
         )
