@@ -85,15 +85,15 @@ def difference_edf(alpha: int, order: int, m: int, terms: int, stride: int, *, s
     return float(terms / np.sum(weights * taper * correlation**2))
 
 
-_POSITIONS = 160  # of the estimator's terms, evenly spread, at which its covariance is taken for its eigenvalues
+_POSITIONS = 256  # of the estimator's terms, evenly spread, at which its covariance is taken for its eigenvalues
 
 
 @lru_cache(maxsize=1024)
 def difference_weights(alpha: int, order: int, m: int, terms: int, stride: int, *, summed: bool) -> tuple[float, ...]:
     """Eigenvalues (summing to 1) of the same mean square: it is distributed as sum of weight * chi2_1, times its mean.
 
-    Exact up to 160 terms. More are taken in 160 cells, each as the mean of its terms; what the terms of a cell have of
-    their own (flicker and white PM) is nearly constant in the sum, and is spread over as many equal weights.
+    Exact up to 256 terms. More are taken in cells, each as the mean of its terms; what the terms of a cell have of their own
+    (most of all under flicker and white PM) is spread over as many equal weights as give the exact degrees of freedom.
     """
     width = -(-terms // _POSITIONS)
     count = terms // width
@@ -102,14 +102,19 @@ def difference_weights(alpha: int, order: int, m: int, terms: int, stride: int, 
     distinct, where = np.unique(lags, return_inverse=True)
     covariance = difference_covariance(distinct, alpha, order, m, summed=summed)[where].reshape(lags.shape)
     variance = float(covariance[0, 0])
-    own = 0.0
     if width > 1:
         inside = np.arange(min(width, 4096), dtype=float)
         taper = 2.0 * (1.0 - inside / inside.size)
         taper[0] = 1.0
         within = difference_covariance(inside * (width / inside.size) * stride, alpha, order, m, summed=summed)
         np.fill_diagonal(covariance, float(taper @ within) / inside.size)
-        own = variance - float(covariance[0, 0])
-    values = np.maximum(np.linalg.eigvalsh(covariance), 0.0)
-    values = np.concatenate((values, np.full(count, own))) if own > 0.0 else values
+    values = np.maximum(np.linalg.eigvalsh(covariance), 0.0) / (count * variance)
+    own = 1.0 - float(values.sum())
+    if own > 1e-9:
+        left = 1.0 / difference_edf(alpha, order, m, terms, stride, summed=summed) - float(values @ values)
+        equal = min(max(1, round(own * own / left)) if left > 0.0 else terms, _MOST_EQUAL)
+        values = np.concatenate((values, np.full(equal, own / equal)))
     return tuple((values / values.sum()).tolist())
+
+
+_MOST_EQUAL = 1000  # equal weights: so many are next to a constant

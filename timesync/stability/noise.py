@@ -43,6 +43,7 @@ Ints = NDArray[np.int64]
 LAG1_POINTS = 30  # Riley and Greenhall: fewer points make the lag-1 autocorrelation too uncertain
 B1_POINTS = 10  # fewer say nothing
 LADDER_POINTS = 128  # fewer leave room for inertia
+INERTIA = 3.0  # standard errors of the lag-1 autocorrelation within which the noise found before stands
 _LARGE_N = 200  # more points: detrending no longer moves the expected value
 _LARGE_M = 64  # averages over more samples behave as averages of a continuous process
 _RATIO_TERMS = 1 << 15
@@ -125,7 +126,7 @@ class _Judge:
             estimate, method = statistic.alpha, "lag1"
             found = before if _still(statistic, m, keep) else decide(statistic, m, self._order)
         elif present >= B1_POINTS:
-            found, method = _by_b1(points, self._order, keep), "b1"
+            found, method = _by_b1(points, m, self._order, keep), "b1"
         if found >= 1.0 and m > 1:
             found, method = self._ratio.white_or_flicker(m, keep if present < LAG1_POINTS else math.nan), method + "+rn"
         if math.isfinite(found):
@@ -177,7 +178,7 @@ def _still(statistic: Lag1, m: int, before: float) -> bool:
     n = statistic.points
     expected = _expected_delta(int(before), statistic.differences, min(m, _LARGE_M), min(n, _LARGE_N))
     r1, r1_expected = (delta / (1.0 - delta) for delta in (statistic.delta, expected))
-    return abs(r1 - r1_expected) <= 2.0 / math.sqrt(n)
+    return abs(r1 - r1_expected) <= INERTIA / math.sqrt(n)
 
 
 def _rounded(statistic: Lag1, m: int, order: int) -> float:
@@ -281,44 +282,67 @@ def b1_expected(n: int, mu: int) -> float:
     return n * (1.0 - float(n) ** mu) / (2.0 * (n - 1) * (1.0 - 2.0**mu))
 
 
-def _by_b1(points: Floats, order: int, before: float) -> float:
+def _by_b1(points: Floats, m: int, order: int, before: float) -> float:
     """alpha from the B1 ratio of the averages; for the Hadamard family, of their differences where those diverge."""
     y = np.diff(points)
-    found = _b1_mu(y, _MU.get(before))
+    ratio = _b1(y)
+    if ratio is None:
+        return math.nan
+    if before >= -2.0:
+        log_ratio, deviation = _expected_b1(int(before), min(m, _LARGE_M), int(np.count_nonzero(~np.isnan(points))))
+        if abs(math.log(ratio) - log_ratio) <= INERTIA * deviation:
+            return before
+    found = _b1_mu(y, ratio)
     if found == 1 and order == 3:
         # alpha <= -2: one more difference of the frequency brings flicker walk and random run into the table's range
-        deeper = _b1_mu(np.diff(y), _MU.get(before + 2.0))
-        return -2.0 if deeper is None else -2.0 - max(deeper + 1, 0)
-    return math.nan if found is None else {-2: 2.0, -1: 0.0, 0: -1.0, 1: -2.0}[found]
+        deeper = _b1(np.diff(y))
+        return -2.0 if deeper is None else -2.0 - max(_b1_mu(np.diff(y), deeper) + 1, 0)
+    return {-2: 2.0, -1: 0.0, 0: -1.0, 1: -2.0}[found]
 
 
-_MU = {2.0: -2, 1.0: -2, 0.0: -1, -1.0: 0, -2.0: 1, -3.0: 1, -4.0: 1}  # tau^mu of the Allan variance, by alpha
-
-
-def _b1_mu(y: Floats, before: int | None) -> int | None:
-    """The mu (-2, -1, 0, 1) whose expected B1 lies nearest, boundaries at geometric means (SP 1065, 5.5.5).
-
-    The mu found before stands while the ratio lies between the expected values of its neighbours.
-    """
+def _b1(y: Floats) -> float | None:
+    """Standard over Allan variance of these averages of frequency; None where it cannot be formed."""
     here = y[~np.isnan(y)]
     pairs = np.diff(y)
     pairs = pairs[~np.isnan(pairs)]
     if here.size < 3 or pairs.size < 2:
         return None
-    allan = 0.5 * float(np.mean(pairs**2))
-    if allan <= 0.0:
-        return None
-    ratio = float(np.var(here, ddof=1)) / allan
+    allan, standard = 0.5 * float(np.mean(pairs**2)), float(np.var(here, ddof=1))
+    return standard / allan if allan > 0.0 and standard > 0.0 else None
+
+
+def _b1_mu(y: Floats, ratio: float) -> int:
+    """The mu (-2, -1, 0, 1) whose expected B1 lies nearest, boundaries at geometric means (SP 1065, 5.5.5)."""
     known = (-2, -1, 0, 1)
-    expected = [b1_expected(here.size, mu) for mu in known]
-    if before is not None:
-        i = known.index(before)
-        if (i == 0 or ratio >= expected[i - 1]) and (i == 3 or ratio <= expected[i + 1]):
-            return before
+    expected = [b1_expected(int(np.count_nonzero(~np.isnan(y))), mu) for mu in known]
     for mu, (low, high) in zip(known, itertools.pairwise(expected), strict=False):
         if ratio < math.sqrt(low * high):
             return mu
     return 1
+
+
+@lru_cache(maxsize=1024)
+def _expected_b1(alpha: int, m: int, n: int) -> tuple[float, float]:
+    """ln B1 of the averages between n points of phase, every m-th of noise alpha: about its mean, and standard deviation.
+
+    First order, from the means, variances and covariance of the two variances as quadratic forms in Gaussian phase.
+    """
+    s = generalised_autocovariance(np.arange(n, dtype=float) * m, alpha)
+    lags = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    covariance = (s / max(1.0, float(np.max(np.abs(s)))))[lags]
+    basis = np.linalg.qr(np.vander(np.linspace(-1.0, 1.0, n), 2))[0]  # lines, to which both are blind
+    covariance = covariance - basis @ (basis.T @ covariance)
+    covariance = covariance - (covariance @ basis) @ basis.T
+    first = np.diff(np.eye(n), axis=0)
+    centred, second = first - first.mean(axis=0), np.diff(first, axis=0)
+    standard = centred.T @ centred @ covariance / (n - 2)
+    allan = second.T @ second @ covariance / (2.0 * (n - 2))
+    means = float(np.trace(standard)), float(np.trace(allan))
+    var_standard = 2.0 * float(np.sum(standard * standard.T)) / means[0] ** 2
+    var_allan = 2.0 * float(np.sum(allan * allan.T)) / means[1] ** 2
+    shared = 2.0 * float(np.sum(standard * allan.T)) / (means[0] * means[1])
+    mean = math.log(means[0] / means[1]) - 0.5 * (var_standard - var_allan)
+    return mean, math.sqrt(max(var_standard + var_allan - 2.0 * shared, 0.0))
 
 
 class _PhaseRatio:
