@@ -35,7 +35,7 @@ def records(draw: st.DrawFn, longest: int) -> tuple[np.ndarray, float]:
 
 
 @pytest.mark.parametrize("name", SIZES)
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_agrees_with_allantools(name: str, data: st.DataObject) -> None:
     x, tau0_s = data.draw(records(SIZES[name]))

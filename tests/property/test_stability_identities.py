@@ -69,7 +69,7 @@ def test_mtie_never_falls_and_bounds_tie_rms(x: np.ndarray, which: str) -> None:
 
 
 @pytest.mark.parametrize("name", STATISTICS)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(x=gappy(), which=taus, factor=st.sampled_from([-1.0, 2.0**-30, 1e3, 7.0]), tau0_s=st.sampled_from([1.0, 0.5]))
 def test_scaling_the_data_scales_the_deviation(
     name: str, x: np.ndarray, which: str, factor: float, tau0_s: float
@@ -80,7 +80,7 @@ def test_scaling_the_data_scales_the_deviation(
 
 
 @pytest.mark.parametrize("name", STATISTICS)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(x=gappy(), which=taus)
 def test_sampling_interval_only_sets_the_scale_of_time(name: str, x: np.ndarray, which: str) -> None:
     one, other = STATISTICS[name](x, 1.0, which, ci=None), STATISTICS[name](x, 4.0, which, ci=None)
@@ -90,7 +90,7 @@ def test_sampling_interval_only_sets_the_scale_of_time(name: str, x: np.ndarray,
 
 
 @pytest.mark.parametrize("name", STATISTICS)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(x=gappy(), offset=st.sampled_from([1.0, -300.0]), rate=st.sampled_from([0.5, -20.0]))
 def test_constant_phase_and_frequency_are_invisible_but_to_time_interval_errors(
     name: str, x: np.ndarray, offset: float, rate: float
@@ -103,7 +103,7 @@ def test_constant_phase_and_frequency_are_invisible_but_to_time_interval_errors(
 
 
 @pytest.mark.parametrize("name", SEES_DRIFT_NOT)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(x=gappy(), drift=st.sampled_from([0.03, -1.0]), which=taus)
 def test_drift_is_invisible_to_the_hadamard_family(name: str, x: np.ndarray, drift: float, which: str) -> None:
     with_drift = x + 0.5 * drift * np.arange(x.size) ** 2
@@ -119,7 +119,7 @@ def test_drift_alone_gives_adev_of_drift_tau_over_root_two(drift: float, points:
 
 
 @pytest.mark.parametrize("name", STATISTICS)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(x=phases())
 def test_time_reversed_is_the_same_but_for_what_is_not_symmetric(name: str, x: np.ndarray) -> None:
     m = [1.0] if name in ("adev", "hdev", "pdev") else None  # every m-th point, or all windows but the last

@@ -68,7 +68,7 @@ def compare(stream: Stream, x: np.ndarray) -> None:
             np.testing.assert_allclose(streamed.dev, batch.dev, rtol=1e-12, atol=0)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(SEEDS, st.integers(2, 700))
 def test_stream_equals_batch_at_any_moment_and_across_restarts(seed: int, points: int) -> None:
     rng = np.random.default_rng(seed)
@@ -88,7 +88,7 @@ def test_stream_equals_batch_at_any_moment_and_across_restarts(seed: int, points
     compare(stream, x)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(SEEDS, st.integers(1, 60))
 def test_no_term_spans_an_interruption(seed: int, points: int) -> None:
     rng = np.random.default_rng(seed)
@@ -109,7 +109,7 @@ def test_no_term_spans_an_interruption(seed: int, points: int) -> None:
             assert dev == pytest.approx(defined[m][0], rel=1e-9, abs=0)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(SEEDS, st.integers(0, 3000))
 def test_skipping_is_the_same_as_missing_samples(seed: int, gap: int) -> None:
     rng = np.random.default_rng(seed)
@@ -131,7 +131,7 @@ def test_skipping_is_the_same_as_missing_samples(seed: int, gap: int) -> None:
         assert a.completeness == b.completeness
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(SEEDS)
 def test_days_of_two_streams_add_to_the_terms_of_both(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -149,7 +149,7 @@ def test_days_of_two_streams_add_to_the_terms_of_both(seed: int) -> None:
     assert (both.points, both.present) == (500, np.count_nonzero(~np.isnan(x)) + np.count_nonzero(~np.isnan(y)))
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(SEEDS, st.integers(1, 400))
 def test_window_of_days_has_the_terms_that_end_in_them(seed: int, points: int) -> None:
     rng = np.random.default_rng(seed)
@@ -181,7 +181,7 @@ def test_window_of_days_has_the_terms_that_end_in_them(seed: int, points: int) -
                 assert result.n[result.m == m][0] == len(values)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(SEEDS, st.integers(60, 1500))
 def test_strided_estimators_sum_every_strideth_term_and_bounds_hold(seed: int, points: int) -> None:
     rng = np.random.default_rng(seed)
@@ -218,7 +218,7 @@ def test_strided_estimators_sum_every_strideth_term_and_bounds_hold(seed: int, p
             assert bounds.lo[bounds.m == m][0] <= true[0] <= bounds.hi[bounds.m == m][0]
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(SEEDS, st.data())
 def test_damaged_state_is_an_error_and_nothing_else(seed: int, data: st.DataObject) -> None:
     rng = np.random.default_rng(seed)

@@ -25,7 +25,7 @@ from timesync.settings import (
     StabilitySettings,
     TargetSettings,
 )
-from timesync.stability import oadev
+from timesync.stability import mtie, oadev
 from timesync.stability_feed import Feed
 from timesync.stability_service import StabilityService
 from timesync.store.lineprotocol import encode
@@ -92,7 +92,10 @@ def test_results_are_those_of_the_batch_statistic(bench: Bench) -> None:
     assert tdev.measurement == "stability"
     assert {"tau_s", "dev_s", "lo_s", "hi_s", "edf", "alpha", "completeness", "convention"} <= set(tdev.fields)
     assert tdev.fields["window_days"] == 7
-    assert "lo_s" not in found["mtie", "4"].fields
+    ours, alone = found["mtie", "4"].fields, {f"{each['tau_s']:g}": each for each in mtie(x, ci=0.683).rows()}["4"]
+    assert ours["dev_s"] == alone["dev"]
+    assert ours["lo_s"] == pytest.approx(alone["lo"], rel=0.01)
+    assert ours["hi_s"] == pytest.approx(alone["hi"], rel=0.01)
     assert found["mtie_bounds", "64"].fields["lo_s"] <= found["mtie_bounds", "64"].fields["dev_s"]
     for record in found.values():
         assert encode(record).startswith("stability,probe=p,")

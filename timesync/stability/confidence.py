@@ -34,7 +34,7 @@ from timesync.stability.powerlaw import ALPHAS, NOISE_NAMES
 from timesync.stability.published import published
 from timesync.stability.quadratic import quadratic_bias, quadratic_edf, quadratic_weights
 
-__all__ = ["CONVENTIONS", "Intervals", "chi2_interval", "intervals"]
+__all__ = ["CONVENTIONS", "RULES", "Intervals", "chi2_interval", "intervals"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -173,7 +173,7 @@ def intervals(
     seen = np.array(
         [round(0.75 * k) if "theo" in part else k for part, k in zip(parts, m, strict=True)], dtype=np.int64
     )
-    identity = identify(x, seen, order=order, rule=_RULES[convention])
+    identity = identify(x, seen, order=order, rule=RULES[convention])
     present = float(np.count_nonzero(~np.isnan(x)))
     edf, bias = np.full(len(m), np.nan), np.ones(len(m))
     reason, method = list(identity.reason), list(identity.method)
@@ -290,4 +290,4 @@ def _chi2_ratios(edf: tuple[float, ...], tail: float) -> tuple[Floats, Floats]:
     return ratios[0], ratios[1]
 
 
-_RULES = {"exact": "model", "stable32": "published"}
+RULES = {"exact": "model", "stable32": "published"}

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from timesync.errors import DataError
-from timesync.stability.confidence import intervals
-from timesync.stability.record import Record, levelled, read_record
+from timesync.stability.confidence import RULES, intervals
+from timesync.stability.mtie_limits import METHOD, mtie_limits, offset_share
+from timesync.stability.noise import identify
+from timesync.stability.record import Record, levelled, read_record, time_error
 from timesync.stability.result import CONVENTIONS, Convention, Floats, Integers, Kind, Stability
 from timesync.stability.taus import TauGrid, Taus, factors
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 CI = 0.683
 TOTALS = frozenset({"totdev", "mtotdev", "ttotdev", "htotdev"})  # corrected for bias under Stable32's convention
-UNBOUNDED = {"mtie": "MTIE is the extreme of the record, not an estimate with a known distribution"}
 
 __all__ = ["Statistic", "Terms", "finish"]
 
@@ -137,12 +138,12 @@ def _limits(
     corrected = convention == "stable32" and statistic in TOTALS
     if not m.size:
         return _none(0, "the result is empty")
-    if statistic in UNBOUNDED:
-        return _none(m.size, UNBOUNDED[statistic])
     if not dev.any():
         return _none(m.size, "every deviation is zero, there is no noise to identify")
     if ci is None and not corrected:
         return _none(m.size, "not asked for")
+    if statistic == "mtie":
+        return _of_extremes(record, columns, ci or CI, convention)
     found = intervals(
         statistic,
         _as_seen(record),
@@ -157,9 +158,30 @@ def _limits(
     bias = found.bias if corrected else None
     if ci is None:
         return replace(_none(m.size, "not asked for"), alpha=found.alpha, bias=bias)
-    why = {text: tau_s[[r == text for r in found.reason]] for text in dict.fromkeys(found.reason) if text}
+    said = _said(ci, tau_s, found.reason)
+    return _Limits(found.lo, found.hi, found.edf, found.alpha, bias, said)
+
+
+def _said(ci: float, tau_s: Floats, reasons: tuple[str, ...]) -> str:
+    """Where there are intervals, and why there are none where there are not."""
+    why = {text: tau_s[[each == text for each in reasons]] for text in dict.fromkeys(reasons) if text}
     said = "; ".join(f"none at tau = {', '.join(f'{tau:g}' for tau in taus)} s: {text}" for text, taus in why.items())
-    return _Limits(found.lo, found.hi, found.edf, found.alpha, bias, said or f"{ci:g} at every tau")
+    return said or f"{ci:g} at every tau"
+
+
+def _of_extremes(
+    record: Record, columns: tuple[Integers, Integers, Floats, Floats], ci: float, convention: Convention
+) -> _Limits:
+    """The intervals of MTIE, which has a distribution but no degrees of freedom."""
+    m, _, dev, tau_s = columns
+    x = _as_seen(record)
+    alpha = identify(x, m, rule=RULES[convention]).alpha
+    share = offset_share(time_error(record), m, dev, alpha) if record.completeness > 0.0 else None
+    lo, hi, reasons = mtie_limits(m, dev, record.size, alpha, ci, present=record.completeness, offset=share)
+    said = _said(ci, tau_s, reasons)
+    if np.isfinite(lo).any():
+        said += f"; {METHOD}"
+    return _Limits(lo, hi, np.full(m.size, np.nan), alpha, None, said)
 
 
 def _as_seen(record: Record) -> Floats:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from timesync.errors import DataError
+from timesync.stability.mtie_limits import METHOD, mtie_limits
 from timesync.stability.result import Stability
 from timesync.stability.stream_noise import CONVENTION, identified, limits
 from timesync.stability.stream_plan import BOUNDED, DISJOINT, STREAMED, STRIDED
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from timesync.stability.stream_plan import Streamed, StreamPlan
 
 __all__ = ["names", "summary"]
+
+NOISE_ROWS = ("second", "third", "modified")  # sums that tell the noise
 
 
 def names(plan: StreamPlan) -> tuple[str, ...]:
@@ -45,7 +48,7 @@ def summary(plan: StreamPlan, sums: Sums, name: str, ci: float | None) -> Stabil
     base = "mtie" if name == BOUNDED else name.removesuffix(STRIDED)
     columns = plan.exact if name == base else plan.strided
     order = np.argsort(plan.factors[columns], kind="stable") + columns.start
-    return _mtie(plan, sums, name, order) if base == "mtie" else _sum(plan, sums, name, STREAMED[base], order, ci)
+    return _mtie(plan, sums, name, order, ci) if base == "mtie" else _sum(plan, sums, name, STREAMED[base], order, ci)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +67,25 @@ class _Found:
     said: str
 
 
-def _mtie(plan: StreamPlan, sums: Sums, name: str, order: Integers) -> Stability:
+def _mtie(plan: StreamPlan, sums: Sums, name: str, order: Integers, ci: float | None) -> Stability:
     # A window of one point has a range, 0, and is none that counts; strides may cover windows that end within one.
     seen = np.isfinite(sums.cover[order]) if name == BOUNDED else sums.windows[order] > 0
     chosen = order[seen]
     dev, n = sums.cover[chosen], sums.windows[chosen]
-    absent = np.full(chosen.size, np.nan)
-    lo, hi, said = absent, absent, "none: MTIE is the extreme of the record, not an estimate with a known distribution"
+    lo = hi = alpha = absent = np.full(chosen.size, np.nan)
+    said = "none: not asked for"
     if name == BOUNDED:
-        lo, hi = np.maximum(sums.top[chosen], 0.0), dev
+        lo, hi, ci = np.maximum(sums.top[chosen], 0.0), dev, None
         said = "rigorous bounds of MTIE, not a confidence interval; dev is the upper one"
-    return _result(plan, sums, name, _Found(chosen, order[~seen], dev, n, lo, hi, absent, absent, None, said))
+    elif ci is not None:
+        if set(NOISE_ROWS) <= set(plan.rows):
+            alpha = _alpha(plan, sums)[chosen]
+        present = sums.present / sums.points if sums.points else 0.0
+        lo, hi, reasons = mtie_limits(plan.factors[chosen], dev, float(sums.points), alpha, ci, present=present)
+        said = _said(ci, plan.tau_s()[chosen], reasons)
+        if np.isfinite(lo).any():
+            said += f"; MTIE: {METHOD}"
+    return _result(plan, sums, name, _Found(chosen, order[~seen], dev, n, lo, hi, absent, alpha, ci, said))
 
 
 def _sum(plan: StreamPlan, sums: Sums, name: str, statistic: Streamed, order: Integers, ci: float | None) -> Stability:
@@ -103,7 +114,7 @@ def _alpha(plan: StreamPlan, sums: Sums) -> Floats:
     """The noise at every column of the plan, identified from the shortest averaging time up."""
     order = np.argsort(plan.factors, kind="stable")
     m, strides = plan.factors[order], plan.strides[order]
-    terms = {row: sums.terms[plan.rows.index(row), order] for row in ("second", "third", "modified")}
+    terms = {row: sums.terms[plan.rows.index(row), order] for row in NOISE_ROWS}
     means = {
         row: (sums.total[plan.rows.index(row), order] + sums.rest[plan.rows.index(row), order]) / np.maximum(n, 1)
         for row, n in terms.items()
