@@ -161,6 +161,25 @@ def test_theo1_has_the_published_bias(alpha):
         assert 1.0 / theo1_bias(alpha, m) == pytest.approx(a + b / m**c, rel=0.025)
 
 
+@pytest.mark.parametrize("alpha", [2, 1, 0, -1, -2])
+@pytest.mark.parametrize("points", [3, 12, 512])
+def test_totdev_at_m_1_has_the_degrees_of_freedom_of_oadev_whose_terms_it_has(alpha, points):
+    expected = difference_edf(alpha, 2, 1, points - 2, 1, summed=False)
+    assert quadratic_edf("totdev", alpha, 1, points) == pytest.approx(expected, rel=1e-9)
+    assert quadratic_bias("totdev", alpha, 1, points) == pytest.approx(1.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [2, 1, 0, -1, -2])
+@pytest.mark.parametrize(("order", "stride", "summed"), [(2, 1, False), (2, 1, True), (3, 1, False), (3, 2, False)])
+def test_weights_of_more_terms_than_cells_lose_no_spread(alpha, order, stride, summed):
+    # more spread than the exact one is taken back where the interval is made
+    for m in (2, 8, 32):
+        weights = np.array(difference_weights(alpha, order, m, 900, stride, summed=summed))
+        edf = difference_edf(alpha, order, m, 900, stride, summed=summed)
+        assert np.sum(weights) == pytest.approx(1.0)
+        assert 1.0 / np.sum(weights**2) <= 1.01 * edf, m
+
+
 def test_forms_are_the_statistics_of_allantools():
     allantools = pytest.importorskip("allantools")
     x = np.random.default_rng(2).standard_normal(60).cumsum()

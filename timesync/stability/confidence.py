@@ -34,7 +34,7 @@ from timesync.stability.powerlaw import ALPHAS, NOISE_NAMES
 from timesync.stability.published import published
 from timesync.stability.quadratic import quadratic_bias, quadratic_edf, quadratic_weights
 
-__all__ = ["CONVENTIONS", "RULES", "Intervals", "chi2_interval", "intervals"]
+__all__ = ["CONVENTIONS", "RULES", "Intervals", "chi2_interval", "intervals", "tails"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -194,7 +194,7 @@ def intervals(
             if j != i:
                 method[i] += f", shape of the distribution as at m = {m[j]}"
             weights = _FAMILIES[part].weights(int(identity.alpha[i]), int(m[j]), int(n[j]), x.size)
-            below, above = _tails(weights, 0.5 * (1.0 - ci), float(edf[i]))
+            below, above = tails(weights, 0.5 * (1.0 - ci), float(edf[i]))
             lo[i], hi[i] = plain[i] / math.sqrt(above), plain[i] / math.sqrt(below)
     return Intervals(lo, hi, edf, identity.alpha, bias, tuple(reason), tuple(method), ci, convention)
 
@@ -203,7 +203,7 @@ def _near(m: Ints, terms: Ints) -> Ints:
     """For each averaging factor, the index of one whose eigenvalues stand for its own; its edf stays its own.
 
     Up to 64 factors that is itself. In a longer list the eigenvalues are worked out at 16 places an octave of m and of the
-    number of terms (where terms are few, at each number of them), and _tails brings their spread to each edf; the ends of
+    number of terms (where terms are few, at each number of them), and `tails` brings their spread to each edf; the ends of
     intervals move by 2 % at most, and the method says so.
     """
     if len(m) <= 64:
@@ -251,7 +251,7 @@ def _degrees(
     return edf, bias, ""
 
 
-def _tails(weights: tuple[float, ...], tail: float, edf: float) -> tuple[float, float]:
+def tails(weights: tuple[float, ...], tail: float, edf: float) -> tuple[float, float]:
     """The quantiles of the relative variance that leave `tail` below and above.
 
     The weights may come from another m than edf does; a constant brings their spread to that of edf.

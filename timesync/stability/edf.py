@@ -85,17 +85,20 @@ def difference_edf(alpha: int, order: int, m: int, terms: int, stride: int, *, s
     return float(terms / np.sum(weights * taper * correlation**2))
 
 
-_POSITIONS = 256  # of the estimator's terms, evenly spread, at which its covariance is taken for its eigenvalues
+_CELLS = 256
 
 
 @lru_cache(maxsize=1024)
-def difference_weights(alpha: int, order: int, m: int, terms: int, stride: int, *, summed: bool) -> tuple[float, ...]:
+def difference_weights(
+    alpha: int, order: int, m: int, terms: int, stride: int, *, summed: bool, cells: int = _CELLS
+) -> tuple[float, ...]:
     """Eigenvalues (summing to 1) of the same mean square: it is distributed as sum of weight * chi2_1, times its mean.
 
-    Exact up to 256 terms. More are taken in cells, each as the mean of its terms; what the terms of a cell have of their own
-    (most of all under flicker and white PM) is spread over as many equal weights as give the exact degrees of freedom.
+    Exact up to `cells` terms. More are taken in so many cells, each as the mean of its terms; what the terms of a cell have of
+    their own (most of all under flicker and white PM) is spread over as many equal weights as give the exact degrees of
+    freedom. Where the cells alone have more spread than that, it is for the caller to scale it (`confidence.tails`).
     """
-    width = -(-terms // _POSITIONS)
+    width = -(-terms // cells)
     count = terms // width
     places = np.rint((np.arange(count) + 0.5) * terms / count - 0.5) * stride
     lags = np.abs(np.subtract.outer(places, places))

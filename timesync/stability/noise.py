@@ -9,9 +9,10 @@ The published rule rounds the lag-1 estimate to the nearest integer. It is deriv
 which averaged noise (m > 1) is not: averages of flicker FM give -1.45 and are called random walk half the time. So, under
 the rule "model", the decision is made at the midpoint between the values that the noise model gives at this m and this
 many points, detrending included. And where fewer than 128 points remain, the noise found at half the averaging factor
-stands unless the statistic leaves the range that it explains (a lag-1 autocorrelation within two standard errors, a
-ratio not beyond its neighbour's expected value): ten points cannot tell white from flicker, and an interval computed for
-the wrong one of them is wrong by more than its width. The averaging factors asked for together do not matter: the
+stands unless the statistic (lag-1 autocorrelation, or the logarithm of B1) lies 2.3 standard errors to the side of redder
+noise of what it explains, or 3.5 to the side of whiter: ten points cannot tell white from flicker, an interval computed for
+the wrong one of them is wrong by more than its width, and of a sum of power laws the redder one takes over as the averaging
+time grows, never the whiter. The averaging factors asked for together do not matter: the
 ladder of halves is the record's own. The rule "published" rounds and takes the nearest, as Stable32 does.
 
 Sources: W. J. Riley and C. A. Greenhall, "Power law noise identification using the lag 1 autocorrelation", 18th EFTF,
@@ -43,7 +44,7 @@ Ints = NDArray[np.int64]
 LAG1_POINTS = 30  # Riley and Greenhall: fewer points make the lag-1 autocorrelation too uncertain
 B1_POINTS = 10  # fewer say nothing
 LADDER_POINTS = 128  # fewer leave room for inertia
-INERTIA = 3.0  # standard errors of the lag-1 autocorrelation within which the noise found before stands
+REDDER, WHITER = 2.3, 3.5  # standard errors by which few points must contradict the noise found before
 _LARGE_N = 200  # more points: detrending no longer moves the expected value
 _LARGE_M = 64  # averages over more samples behave as averages of a continuous process
 _RATIO_TERMS = 1 << 15
@@ -172,13 +173,13 @@ def lag1(points: Floats, *, most_differences: int = 2) -> Lag1:
 
 
 def _still(statistic: Lag1, m: int, before: float) -> bool:
-    """Whether the noise found before explains the lag-1 autocorrelation, within two standard errors of about n^-1/2."""
+    """Whether the noise found before explains the lag-1 autocorrelation, whose standard error is about n^-1/2."""
     if not (math.isfinite(before) and math.isfinite(statistic.delta)):
         return False
     n = statistic.points
     expected = _expected_delta(int(before), statistic.differences, min(m, _LARGE_M), min(n, _LARGE_N))
     r1, r1_expected = (delta / (1.0 - delta) for delta in (statistic.delta, expected))
-    return abs(r1 - r1_expected) <= INERTIA / math.sqrt(n)
+    return -WHITER <= (r1 - r1_expected) * math.sqrt(n) <= REDDER
 
 
 def _rounded(statistic: Lag1, m: int, order: int) -> float:
@@ -290,7 +291,7 @@ def _by_b1(points: Floats, m: int, order: int, before: float) -> float:
         return math.nan
     if before >= -2.0:
         log_ratio, deviation = _expected_b1(int(before), min(m, _LARGE_M), int(np.count_nonzero(~np.isnan(points))))
-        if abs(math.log(ratio) - log_ratio) <= INERTIA * deviation:
+        if -WHITER * deviation <= math.log(ratio) - log_ratio <= REDDER * deviation:
             return before
     found = _b1_mu(y, ratio)
     if found == 1 and order == 3:

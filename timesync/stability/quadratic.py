@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from timesync.stability.edf import difference_edf
 from timesync.stability.powerlaw import difference_covariance, generalised_autocovariance
 
 if TYPE_CHECKING:
@@ -248,6 +249,8 @@ def quadratic_edf(statistic: str, alpha: int, m: int, points: int) -> float:
     positions = points - shortest(m) + 1
     if positions < 1:
         raise ValueError("no terms")
+    if statistic == "totdev" and m == 1 and points > 2:
+        return difference_edf(alpha, 2, 1, points - 2, 1, summed=False)  # no term reaches over an end: it is OADEV
     law = _LAWS.get((statistic, alpha), _halving)
     steps = (8, 16) if law is _halving else (8, 16, 32)
     if m <= steps[-1]:

@@ -27,9 +27,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from timesync.stability.confidence import chi2_interval
+from timesync.stability.confidence import chi2_interval, tails
 from timesync.stability.edf import difference_edf, difference_weights
-from timesync.stability.gaussian_form import form_quantile
 from timesync.stability.powerlaw import NOISE_NAMES, difference_covariance
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ MODEL = (2, 1, 0, -1, -2)
 _FEW = dict.fromkeys(MODEL, 12.0) | {
     1: 60.0
 }  # degrees of freedom below which chi-squared is not good enough (CONFIDENCE.md)
+_CELLS = 96  # a daemon asks often, and of ever more terms
 _FINE = 256  # terms up to which degrees of freedom are worked out for exactly as many
 
 
@@ -140,5 +140,5 @@ def _degrees(alpha: int, order: int, m: int, terms: int, stride: int, *, summed:
 
 @lru_cache(maxsize=1024)
 def _tails(alpha: int, order: int, m: int, terms: int, stride: int, summed: bool, tail: float) -> tuple[float, float]:  # noqa: FBT001 - a cache's key
-    values = np.array(difference_weights(alpha, order, m, terms, stride, summed=summed))
-    return form_quantile(tail, values), form_quantile(1.0 - tail, values)
+    weights = difference_weights(alpha, order, m, terms, stride, summed=summed, cells=_CELLS)
+    return tails(weights, tail, difference_edf(alpha, order, m, terms, stride, summed=summed))
