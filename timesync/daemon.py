@@ -31,6 +31,7 @@ from timesync.store.delivery import Delivery
 from timesync.store.local import HistorySink
 from timesync.store.spool import Spool
 from timesync.utc_service import UtcService
+from timesync.web.api import StatusPage
 from timesync.web.health import liveness, readiness
 from timesync.web.server import Page, WebServer
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from timesync.holdover_service import HoldoverService
     from timesync.model import Record
+    from timesync.plugin import Demonstration
     from timesync.settings import ProbeSettings, TargetSettings, Tie
     from timesync.stability_service import StabilityService
     from timesync.store.sink import Sink
@@ -63,8 +65,12 @@ class Daemon:
         *,
         reload: Callable[[], ProbeSettings] | None = None,
         pages: Sequence[Page] = (),
+        demonstration: Demonstration | None = None,
     ) -> None:
-        """Open the spool. Raises StoreError if its directory cannot be used."""
+        """Open the spool. Raises StoreError if its directory cannot be used.
+
+        `demonstration` is what simulates the targets, where something does: the page says so.
+        """
         self.settings = settings
         self._read = reload
         self._reloads = Reloads(self._reconfigure)
@@ -102,14 +108,19 @@ class Daemon:
         self._holdover: HoldoverService | None = None
         self._foreseeing: asyncio.Task[None] | None = None
         self._server: WebServer | None = None
+        self._page: StatusPage | None = None
         if settings.http.enabled:
+            history = settings.spool.directory / HISTORY_FILE if settings.history.enabled else None
+            page = StatusPage(site, lambda: self.measuring.pipeline.states, history, demonstration=demonstration)
+            self._page = page
             self._server = WebServer(
                 settings.http,
                 title=f"{site.name} / {site.probe}",
                 metrics=self.exposition.expose,
                 alive=self._alive,
                 ready=self._ready,
-                pages=pages,
+                pages=(*pages, *page.pages()),
+                stopping=page.close,
             )
 
     @property
@@ -233,6 +244,8 @@ class Daemon:
             self._stability.observe(records)
         if self._holdover is not None:
             self._holdover.observe(records)
+        if self._page is not None:
+            self._page.observe(records)
 
     def _set_tie(self, reference: str, tie: Tie) -> None:
         self.measuring.pipeline.set_tie(reference, tie)

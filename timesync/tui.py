@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from timesync.logs import TextFormatter
+from timesync.state_word import state_word
 from timesync.text import age_text, aligned, offset_text, size_text
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from timesync.plugin import Demonstration
     from timesync.settings import ProbeSettings
 
-__all__ = ["Screen", "log_table", "state_word"]
+__all__ = ["Screen", "log_table"]
 
 REFRESH_S = 0.5
 LOG_EVERY_S = 10.0
@@ -41,19 +42,6 @@ PICTURE_COLUMNS = 160
 HEADS = ("TARGET", "STATE", "OFFSET", "BOUND", "u", "DELAY", "STAMPS", "REACH", "AGE")
 RIGHT = ("OFFSET", "BOUND", "u", "DELAY", "AGE", "TRUE", "REACH")
 STYLES = {"ok": "green", "reference": "cyan"}
-
-
-def state_word(state: TargetState) -> str:
-    """One word (or a reason) for the state of a target."""
-    if state.polls == 0:
-        return "starting"
-    if not state.answering and state.missed is not None:
-        return state.missed.reason.value
-    if state.error is None:
-        return "waiting" if state.last is not None else "ok"  # a report has no error to wait for
-    if state.error.no_claim is not None:
-        return state.error.no_claim.value
-    return "reference" if state.settings.tie is not None else "ok"
 
 
 class _Ring(logging.Handler):
@@ -154,7 +142,8 @@ class Screen:
         if self._demonstration is not None:
             title.append("  ")
             title.append(" SIMULATED NETWORK: real packets, made-up clocks", "bold reverse")
-        notes = [f"metrics {url}/metrics" for url in urls]
+        notes = [f"page {url}" for url in urls]
+        notes += [f"metrics {url}/metrics" for url in urls]
         notes.append(f"history {self._settings.spool.directory}")
         if any("*" in row[2] for row in self.rows()):
             notes.append(f"* against this machine's clock: no claim against {against}")

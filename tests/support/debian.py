@@ -48,13 +48,18 @@ BINARIES: Mapping[str, str] = {
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
     "ip": "iproute2",
+    "chromium": "chromium",
 }
 """Each program of the lab, and the package that has it."""
 
-HOST_FIRST = frozenset({"ip", "ethtool"})
+HOST_FIRST = frozenset({"ip", "ethtool", "chromium"})
 """Tools taken from the host where it has them."""
 
-FOLDERS = ("usr/sbin", "usr/bin", "sbin", "bin")
+BESIDES: Mapping[str, Sequence[str]] = {"chromium": ("chromium-common", "fonts-dejavu-core")}
+"""What a program needs to run besides libraries: its data, letters to write with."""
+
+# Debian's usr/bin/chromium is a script that looks for the program where it is not.
+FOLDERS = ("usr/lib/chromium", "usr/sbin", "usr/bin", "sbin", "bin")
 _DEPENDENCY = re.compile(r"^ *(\|?)(?:Pre)?Depends: <?([^>:\s]+)")
 _LIBRARY = re.compile(r"^lib(?!js-).*(?<!-perl)$")
 
@@ -136,7 +141,8 @@ def _known(packages: Sequence[str], *, private: bool) -> list[str]:
 
 def _wanted() -> list[str]:
     on_host = {BINARIES[name] for name in HOST_FIRST if _on_host(name)}
-    packages = sorted(set(BINARIES.values()) - on_host)
+    programs = set(BINARIES.values()) - on_host
+    packages = sorted(programs.union(*(BESIDES.get(program, ()) for program in programs)))
     return [package for package in packages if not _marker(package).exists()]
 
 
@@ -246,7 +252,7 @@ def main() -> int:
     """Prepare the lab and say what it has; 1 if something cannot be had."""
     fresh = bool(_wanted())
     if fresh:
-        print("lab: unpacking real servers into .lab/prefix (once; some 100 MB)", flush=True)
+        print("lab: unpacking real servers into .lab/prefix (once; some 100 MB, 250 MB with a browser)", flush=True)
     try:
         absent = prepare()
     except LabError as error:

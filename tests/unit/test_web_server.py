@@ -127,7 +127,7 @@ async def test_every_answer_carries_the_security_headers(serve, path, status):
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["X-Frame-Options"] == "DENY"
         assert answer.headers["Cache-Control"] == "no-store"
-        assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
         assert answer.headers["Server"] == "timesync"  # and no versions of what is behind it
 
 

@@ -20,7 +20,7 @@ from timesync.config import load
 from timesync.errors import TimesyncError
 from timesync.plugin import Demonstration, load_demonstration
 from timesync.reloading import hold_hangups
-from timesync.settings import HttpSettings, LogSettings, ProbeSettings, SiteSettings, SpoolSettings
+from timesync.settings import HttpSettings, LogSettings, ProbeSettings, SiteSettings, SpoolSettings, StabilitySettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,6 +116,7 @@ def demonstration_settings(targets: Sequence[TargetSettings], directory: Path, p
         http=http,
         log=LogSettings(format="text"),
         reference_max_age_s=5.0,
+        stability=StabilitySettings(every_s=5.0),  # somebody is looking
     )
 
 
@@ -126,7 +127,9 @@ async def _serve(
     from timesync.tui import Screen, log_table  # noqa: PLC0415 - rich, which --help does not need
 
     logs.set_up(settings.log)
-    daemon = Daemon(settings, reload=None if args.config is None else lambda: load(args.config))
+    daemon = Daemon(
+        settings, reload=None if args.config is None else lambda: load(args.config), demonstration=demonstration
+    )
     screen = Screen(daemon.measuring.pipeline, settings, demonstration)
     with contextlib.ExitStack() as stack:
         if table:

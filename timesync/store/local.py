@@ -69,6 +69,7 @@ _END_OF_TIME_NS = 2**63 - 1
 _KINDS = {bool: "b", int: "i", float: "f", str: "s"}
 _GULP = 64  # records prepared between two pauses, so that the event loop never waits long for the interpreter lock
 _PAUSE_S = 0.0002
+_STEPS = 50_000  # of SQLite's machine: some milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,6 +373,14 @@ class History:
         return Columns(
             np.ascontiguousarray(table["at_ns"]), {name: np.ascontiguousarray(table[name]) for name in names}
         )
+
+    def give_up_when(self, late: Callable[[], bool]) -> None:
+        """From now on end a question, with a `StoreError`, as soon as `late` says so; it is asked every few milliseconds."""
+        self._connection.set_progress_handler(late, _STEPS)
+
+    def ask(self, sql: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
+        """The rows of a question of another module of the store."""
+        return self._ask(sql, values)
 
     def _ask(self, sql: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
         try:

@@ -40,7 +40,9 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }
 
 _COMPRESS_ABOVE_BYTES = 8192
@@ -102,8 +104,7 @@ def make_application(
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    for name, value in SECURITY_HEADERS.items():
-        response.headers[name] = value
+    response.headers.update(SECURITY_HEADERS)
     response.headers.setdefault("Cache-Control", "no-store")
 
 
@@ -136,9 +137,13 @@ class WebServer:
         alive: Callable[[], Sequence[Check]],
         ready: Callable[[], Sequence[Check]],
         pages: Sequence[Page] = (),
+        stopping: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`stopping` is awaited before open answers are waited for: it ends those that would go on for ever."""
         self._settings = settings
         application = make_application(title=title, metrics=metrics, alive=alive, ready=ready, pages=pages)
+        if stopping is not None:
+            application.on_shutdown.append(lambda _application: stopping())
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
 
     async def start(self) -> None:

@@ -1,0 +1,342 @@
+"""The API of the page: its description and its answers are one, it is bounded, and it tells what is wrong with a question."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+from support.openapi import mismatches
+
+from timesync.model import Event, Missed, Record, Severity
+from timesync.pipeline import Pipeline
+from timesync.reasons import REASONS, Reason
+from timesync.records import Recorder
+from timesync.settings import HttpSettings, ProbeSettings, SiteSettings, SpoolSettings, TargetSettings, Tie
+from timesync.store.local import History
+from timesync.web import live, reading
+from timesync.web.api import StatusPage
+from timesync.web.openapi import PREFIX, ROUTES, describe
+from timesync.web.reading import BusyError, Reader
+from timesync.web.server import WebServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NS = 1_000_000_000
+NOW_NS = 1_800_000_000 * NS
+SITE = SiteSettings("NIM", "p1", latitude=40.2, longitude=116.2)
+TAGS = {"site": "NIM", "probe": "p1", "target": "ntp1", "protocol": "ntp", "reference": "utc"}
+TARGETS = (
+    TargetSettings("utc", "ntp", "192.0.2.1", tie=Tie("UTC(NIM)", 1e-7, 3e-8)),
+    TargetSettings("ntp1", "ntp", "192.0.2.2", reference="utc"),
+    TargetSettings("=cmd", "ntp", "192.0.2.3", reference="utc"),
+)
+
+
+def row(second: int, value_s: float | None) -> Record:
+    fields: dict[str, Any] = {"offset_s": 1e-3, "bound_s": 2e-5, "delay_s": 4e-5, "claim": "valid"}
+    fields |= {"bound_path_s": 1.5e-5, "bound_tie_s": 5e-6, "u_path_s": 8e-6, "quality": "interpolated"}
+    if value_s is None:
+        fields = {"claim": "timeout"}
+    else:
+        fields |= {"time_error_s": value_s, "time_error_bound_s": 2e-5, "time_error_u_s": 9e-6, "realises": "UTC(NIM)"}
+    return Record("time_error", NOW_NS + (second - 3600) * NS, TAGS, fields)
+
+
+def stability_row(statistic: str, tau_s: float, at_ns: int) -> Record:
+    tags = {**TAGS, "statistic": statistic, "tau": f"{tau_s:g}"}
+    unit = "" if statistic == "oadev" else "_s"
+    fields = {"tau_s": tau_s, f"dev{unit}": 1e-9 * tau_s, f"lo{unit}": 0.9e-9 * tau_s, f"hi{unit}": 1.1e-9 * tau_s}
+    return Record("stability", at_ns, tags, {**fields, "n": 100, "exact": True, "ci": 0.683, "window_days": 7})
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    path = tmp_path / "history.sqlite3"
+    recorder = Recorder("NIM", "p1", 2.0, None)
+    history = History(path, read_only=False)
+    history.write([row(second, None if second % 100 == 7 else 1e-6 * (second % 10)) for second in range(3600)])
+    events = [Event("started", NOW_NS - 3000 * NS, Severity.INFO, "measuring 2 targets")]
+    events += [
+        Event("kiss_deny", NOW_NS - k * NS, Severity.WARNING, f"number {k}", "ntp1", {"k": k}) for k in range(1, 300)
+    ]
+    history.write([recorder.event(event) for event in events])
+    history.write([stability_row("tdev", 999.0, NOW_NS - 900 * NS)])  # an averaging time that is computed no more
+    history.write([stability_row(name, tau, NOW_NS) for name in ("oadev", "tdev") for tau in (1.0, 2.0, 4.0)])
+    history.close()
+    return path
+
+
+@pytest.fixture
+async def page(filled: Path, tmp_path: Path):
+    """A server with the page on loopback; gives (session, page, pipeline)."""
+    running = []
+
+    async def start(path: Path | None = filled, **more: Any):
+        pipeline = Pipeline(ProbeSettings(SITE, TARGETS, SpoolSettings(tmp_path)))
+        status = StatusPage(SITE, lambda: pipeline.states, path, clock_ns=lambda: NOW_NS, **more)
+        server = WebServer(
+            HttpSettings(port=0),
+            title="NIM / p1",
+            metrics=lambda: asyncio.sleep(0, b""),
+            alive=list,
+            ready=list,
+            pages=status.pages(),
+            stopping=status.close,
+        )
+        await server.start()
+        session = aiohttp.ClientSession(server.urls[0])
+        running.append((server, session))
+        return session, status, pipeline
+
+    yield start
+    for server, session in running:
+        await session.close()
+        await server.stop()
+
+
+async def get(session: aiohttp.ClientSession, path: str, status: int = 200) -> Any:
+    async with session.get(f"{PREFIX}/{path}") as answer:
+        assert answer.status == status, await answer.text()
+        assert answer.content_type == "application/json"
+        assert answer.headers["Cache-Control"] == "no-store"
+        return await answer.json()
+
+
+async def test_the_description_and_the_server_have_the_same_routes(page):
+    session, status, _ = await page()
+    described = await get(session, "openapi.json")
+    assert described == json.loads(json.dumps(describe()))
+    served = {each.path for each in status.pages() if each.path.startswith("/api/")}
+    assert set(described["paths"]) == served
+    assert described["openapi"].startswith("3.1")
+    for path in described["paths"].values():
+        names = [parameter["name"] for parameter in path["get"]["parameters"]]
+        assert len(names) == len(set(names))
+
+
+QUESTIONS = {
+    "/series": "?target=ntp1&points=50",
+    "/events": "?target=ntp1&limit=20",
+    "/stability": "?target=ntp1",
+    "/traceability": "?target=ntp1",
+}
+
+
+@pytest.mark.parametrize("route", [each for each in ROUTES if each.answer], ids=lambda each: each.path)
+@pytest.mark.parametrize("there", [True, False], ids=["filled", "empty"])
+async def test_every_answer_is_as_described(page, tmp_path, route, there):
+    session, _, pipeline = await page() if there else await page(tmp_path / "none.sqlite3")
+    missed = Missed("ntp1", "ntp", "192.0.2.2", NOW_NS, Reason.TIMEOUT, "no reply", 0)
+    pipeline.outcomes("ntp1", [missed], NOW_NS)
+    assert route.answer is not None
+    assert mismatches(route.answer, await get(session, route.path[1:] + QUESTIONS.get(route.path, ""))) == []
+
+
+def test_the_check_of_answers_can_fail():
+    answer = next(route.answer for route in ROUTES if route.path == "/targets")
+    assert mismatches(answer, {"targets": [{"target": "a"}]})
+    assert mismatches(answer, {"targets": [], "more": 1}) == ["$: more is not described"]
+
+
+async def test_a_target_in_trouble_says_what_it_means_and_what_to_do(page):
+    session, _, pipeline = await page()
+    pipeline.outcomes("ntp1", [Missed("ntp1", "ntp", "192.0.2.2", NOW_NS, Reason.KISS_DENY, "DENY", 0)], NOW_NS)
+    found = {each["target"]: each for each in (await get(session, "targets"))["targets"]}
+    assert found["utc"]["level"] == "unsettled"
+    assert found["ntp1"]["level"] == "trouble"
+    assert found["ntp1"]["trouble"]["remedy"] == REASONS[Reason.KISS_DENY].remedy
+    assert found["ntp1"]["time_error_s"] is None  # and no number that stands for nothing
+
+
+async def test_a_series_is_whole_where_it_fits_and_counts_what_was_lost(page):
+    session, _, _ = await page()
+    found = await get(session, "series?target=ntp1&last_s=100&points=100")
+    assert not found["thinned"]
+    assert found["records"] == sum(found["parts"]["records"]) == 99
+    assert sum(found["parts"]["measured"]) == len(found["columns"]["at_ns"]) == 98  # one poll was lost
+    assert found["columns"]["at_ns"] == sorted(found["columns"]["at_ns"])
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "text"),
+    [
+        ("series", 400, "target is missing"),
+        ("series?target=other", 404, "there is no target 'other'"),
+        ("series?target=ntp1&points=many", 400, "points='many' is no whole number"),
+        ("series?target=ntp1&points=9999", 400, "points=9999 is outside 1 to 2000"),
+        ("series?target=ntp1&start_ns=5&end_ns=5", 400, "start_ns is not before end_ns"),
+        ("series?target=ntp1&last_s=nan", 400, "last_s=nan is not between"),
+        ("series?target=ntp1&format=xml", 400, "write json or csv"),
+        ("events?limit=0", 400, "limit=0 is outside 1 to 1000"),
+        ("stability?target=%27%3B--", 404, "there is no target"),
+    ],
+)
+async def test_a_question_that_cannot_be_answered_says_why(page, path, status, text):
+    session, _, _ = await page()
+    assert text in (await get(session, path, status))["error"]
+
+
+async def test_events_come_newest_first_and_no_more_than_asked_for(page):
+    session, _, _ = await page()
+    found = (await get(session, "events?limit=5"))["events"]
+    assert [each["text"] for each in found] == [f"number {k}" for k in range(1, 6)]
+    assert found[0]["evidence"] == {"k": 1}
+    everything = (await get(session, "events?limit=1000"))["events"]
+    assert len(everything) == 300
+    assert everything[-1]["kind"] == "started"
+    assert everything[-1]["target"] is None
+
+
+async def test_stability_leaves_out_what_is_computed_no_more(page):
+    session, _, _ = await page()
+    curves = {each["statistic"]: each for each in (await get(session, "stability?target=ntp1"))["curves"]}
+    assert curves["tdev"]["tau_s"] == [1.0, 2.0, 4.0]
+    assert (curves["tdev"]["unit"], curves["oadev"]["unit"]) == ("s", "1")
+    assert curves["oadev"]["dev"] == [1e-9, 2e-9, 4e-9]
+
+
+async def test_masks_are_those_that_verdicts_are_given_by(page):
+    session, _, _ = await page()
+    found = {each["mask"]: each for each in (await get(session, "masks"))["masks"]}
+    # ITU-T G.8272 (11/2018) table 1: MTIE of a PRTC-A is 0.275e-3 tau + 0.025 us up to 273 s, then 0.10 us.
+    mask = found["prtc-a-mtie"]
+    limits = dict(zip(mask["tau_s"], mask["limit_s"], strict=True))
+    assert limits[0.1] == pytest.approx(25.0275e-9)
+    assert limits[273.0] == pytest.approx(100.075e-9)
+    assert limits[max(limits)] == pytest.approx(100e-9)
+
+
+async def test_traceability_tells_the_chain_and_every_part(page):
+    session, _, _ = await page()
+    found = await get(session, "traceability?target=ntp1")
+    assert found["claim"] == "valid"
+    assert [step["step"] for step in found["chain"]] == ["UTC(NIM)", "tie", "utc", "ntp1"]
+    assert [part["part"] for part in found["bound"]] == ["bound_path_s", "bound_tie_s"]  # the largest first
+    assert sum(part["value_s"] for part in found["bound"]) == pytest.approx(found["bound_s"])
+
+
+async def test_csv_is_what_is_shown_and_no_formula(page):
+    session, _, _ = await page()
+    async with session.get(f"{PREFIX}/series?target=ntp1&last_s=100&points=100&format=csv") as answer:
+        assert answer.content_type == "text/csv"
+        assert answer.headers["Content-Disposition"] == 'attachment; filename="ntp1.csv"'
+        rows = list(csv.DictReader(io.StringIO(await answer.text())))
+    shown = await get(session, "series?target=ntp1&last_s=100&points=100")
+    assert [int(each["at_ns"]) for each in rows] == shown["columns"]["at_ns"]
+    assert [float(each["time_error_s"]) for each in rows] == shown["columns"]["time_error_s"]
+    async with session.get(f"{PREFIX}/targets?format=csv") as answer:
+        names = [each["target"] for each in csv.DictReader(io.StringIO(await answer.text()))]
+    assert names == ["utc", "ntp1", "'=cmd"]
+    for path in ("events", "stability"):
+        async with session.get(f"{PREFIX}/{path}?target=ntp1&format=csv") as answer:
+            assert len((await answer.text()).splitlines()) > 3
+
+
+async def test_without_a_history_the_present_is_still_told(page):
+    session, _, _ = await page(None)
+    assert (await get(session, "site"))["history"] is False
+    assert len((await get(session, "targets"))["targets"]) == 3
+    assert "[history] enabled = true" in (await get(session, "series?target=ntp1", 404))["error"]
+
+
+# Reading beside measuring.
+
+
+async def test_a_question_that_takes_too_long_is_given_up(filled):
+    reader = Reader(filled, patience_s=0.05)
+    sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"  # without end
+    with pytest.raises(BusyError, match="ask for a shorter time"):
+        await reader.ask(lambda history: list(history.ask(sql, ())), empty=[])
+    reader.close()
+
+
+async def test_questions_do_not_pile_up(filled, monkeypatch):
+    monkeypatch.setattr(reading, "WAITING", 2)
+    reader = Reader(filled)
+    answers = await asyncio.gather(
+        *(reader.ask(lambda history: history.targets(), empty=[]) for _ in range(4)), return_exceptions=True
+    )
+    assert sum(isinstance(each, BusyError) for each in answers) == 2
+    assert answers[0] == ["ntp1"]
+    reader.close()
+
+
+async def test_reading_writes_nothing(filled):
+    reader = Reader(filled)
+    with pytest.raises(Exception, match="readonly database"):
+        await reader.ask(lambda history: list(history.ask("DELETE FROM point", ())), empty=[])
+    reader.close()
+
+
+# Live.
+
+
+async def read_messages(session: aiohttp.ClientSession, count: int) -> list[tuple[str, Any]]:
+    found = []
+    async with session.get(f"{PREFIX}/stream") as answer:
+        assert answer.content_type == "text/event-stream"
+        kind = ""
+        async for line in answer.content:
+            if line.startswith(b"event: "):
+                kind = line[7:].decode().strip()
+            elif line.startswith(b"data: "):
+                found.append((kind, json.loads(line[6:])))
+                if len(found) == count:
+                    break
+    return found
+
+
+async def test_the_stream_gives_everything_first_and_then_what_changes(page, monkeypatch):
+    monkeypatch.setattr(live, "EVERY_S", 0.05)
+    session, status, pipeline = await page()
+    reading_ = asyncio.create_task(read_messages(session, 3))
+    while not status.hub.listeners:
+        await asyncio.sleep(0.01)
+    event = Event("kiss_deny", NOW_NS, Severity.WARNING, "denied", "ntp1")
+    status.observe([pipeline.recorder.event(event), row(1, 1e-6)])
+    pipeline.outcomes("ntp1", [Missed("ntp1", "ntp", "192.0.2.2", NOW_NS, Reason.TIMEOUT, "", 0)], NOW_NS)
+    first, second, third = await asyncio.wait_for(reading_, 10)
+    answer = next(route.answer for route in ROUTES if route.path == "/targets")
+    assert first[0] == "targets"
+    assert [each["target"] for each in first[1]["targets"]] == ["utc", "ntp1", "=cmd"]
+    assert mismatches(answer, {"targets": first[1]["targets"]}) == []
+    assert (second[0], second[1]["text"]) == ("event", "denied")
+    assert third[0] == "targets"
+    assert [each["target"] for each in third[1]["targets"]] == ["ntp1"]
+
+
+async def test_a_target_that_is_gone_is_told(page):
+    before = {"a": {"x": 1}, "b": {"x": 1}}
+    assert live.changed(before, {"b": {"x": 2}}) == {"targets": [{"x": 2}], "gone": ["a"]}
+
+
+async def test_there_are_no_more_listeners_than_may_be(page, monkeypatch):
+    monkeypatch.setattr("timesync.web.api.MOST_LISTENERS", 0)
+    session, _, _ = await page()
+    assert "pages are open already" in (await get(session, "stream", 503))["error"]
+
+
+async def test_a_listener_that_does_not_keep_up_is_let_go(page, monkeypatch):
+    hub = live.Hub(dict, lambda: NOW_NS)
+    queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+    hub._queues.add(queue)
+    for number in range(100):
+        hub.tell("event", number)
+    assert queue.qsize() == live.BEHIND + 1  # and no more, however long it goes on
+    while (text := queue.get_nowait()) is not None:
+        assert text.startswith(b"event: event\ndata: ")
+
+
+async def test_an_open_stream_does_not_hold_up_the_end(page):
+    session, status, _ = await page()
+    answer = await session.get(f"{PREFIX}/stream")
+    while not status.hub.listeners:
+        await asyncio.sleep(0.01)
+    await asyncio.wait_for(status.close(), 1)
+    await asyncio.wait_for(answer.read(), 1)  # it ends

@@ -1,0 +1,152 @@
+"""What the page and its API say of a target, an event, a stability: plain values, ready for JSON.
+
+Rule: an absent value is null, never a number that stands for nothing; names are those of the stored rows, with their units. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from timesync.reasons import REASONS
+from timesync.state_word import state_word
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from timesync.model import ClockOffset, Record
+    from timesync.pipeline import TargetState
+    from timesync.plugin import Demonstration
+
+__all__ = ["STATISTIC_TITLES", "event", "stability", "target"]
+
+WELL = frozenset({"ok", "reference"})
+UNSETTLED = frozenset({"starting", "waiting"})
+STATISTIC_TITLES = {
+    "adev": "ADEV",
+    "oadev": "OADEV",
+    "mdev": "MDEV",
+    "tdev": "TDEV",
+    "hdev": "HDEV",
+    "ohdev": "OHDEV",
+    "tierms": "TIE rms",
+    "mtie": "MTIE",
+}
+
+
+def target(name: str, state: TargetState, demonstration: Demonstration | None) -> dict[str, Any]:
+    """A target as it is now."""
+    word = state_word(state)
+    settings, error = state.settings, state.error
+    shown = error.offset if error is not None else state.last
+    return {
+        "target": name,
+        "state": word,
+        "level": "ok" if word in WELL else "unsettled" if word in UNSETTLED else "trouble",
+        "kind": settings.kind,
+        "address": settings.address,
+        "interval_s": settings.interval_s,
+        "parent": state.parent,
+        "reference": state.reference,
+        "is_reference": settings.tie is not None,
+        "realises": error.realises if error is not None else None,
+        **_measured(shown),
+        "time_error_s": error.time_error_s if error is not None else None,
+        "time_error_bound_s": error.bound_s if error is not None else None,
+        "time_error_u_s": error.u_s if error is not None else None,
+        "quality": error.quality.value if error is not None else None,
+        "polls": state.polls,
+        "sent": state.sent,
+        "replies": state.replies,
+        "reach": f"{state.register:08b}",
+        "losses": {reason.value: count for reason, count in state.losses.items()},
+        "trouble": _trouble(state, word),
+        "simulated_as": demonstration.legend.get(name) if demonstration is not None else None,
+        "true_s": demonstration.true_x_s(name, shown.at_ns)
+        if demonstration is not None and shown is not None
+        else None,
+    }
+
+
+def _measured(shown: ClockOffset | None) -> dict[str, Any]:
+    facts = shown.facts if shown is not None else None
+    return {
+        "at_ns": shown.at_ns if shown is not None else None,
+        "offset_s": shown.offset_s if shown is not None else None,
+        "bound_s": shown.bound_s if shown is not None else None,
+        "delay_s": shown.delay_s if shown is not None else None,
+        "timestamping": shown.timestamping.value if shown is not None else None,
+        "protocol": shown.protocol if shown is not None else None,
+        "stratum": getattr(facts, "stratum", None),
+        "clock_class": getattr(facts, "clock_class", None),
+        "authenticated": shown.exchange.authenticated if shown is not None and shown.exchange is not None else None,
+    }
+
+
+def _trouble(state: TargetState, word: str) -> dict[str, str] | None:
+    """What is wrong, what it means and what to do; None where nothing is."""
+    reason = None
+    if state.missed is not None and word == state.missed.reason.value:
+        reason = state.missed.reason
+    elif state.error is not None and state.error.no_claim is not None and word == state.error.no_claim.value:
+        reason = state.error.no_claim
+    if reason is None:
+        return None
+    meaning = REASONS[reason]
+    detail = state.missed.detail if state.missed is not None and reason is state.missed.reason else ""
+    return {"reason": reason.value, "meaning": meaning.text, "remedy": meaning.remedy, "detail": detail}
+
+
+def event(record: Record) -> dict[str, Any]:
+    """A stored event."""
+    fields = dict(record.fields)
+    return {
+        "at_ns": record.at_ns,
+        "kind": record.tags.get("kind", ""),
+        "severity": fields.pop("severity", "info"),
+        "target": record.tags.get("target"),
+        "text": fields.pop("text", ""),
+        "evidence": fields,
+    }
+
+
+def stability(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """The newest stored results of one target, one entry a statistic, with an array for each column.
+
+    A row that is older than the others of its statistic belongs to an averaging time that is computed no more, and is left out.
+    """
+    by_statistic: dict[str, list[Record]] = {}
+    for record in records:
+        by_statistic.setdefault(record.tags.get("statistic", ""), []).append(record)
+    newest_ns = max((record.at_ns for record in records), default=0)
+    found = []
+    for name, rows in sorted(by_statistic.items()):
+        current = sorted((row for row in rows if row.at_ns == newest_ns), key=lambda row: float(row.fields["tau_s"]))
+        if current:
+            found.append(_curve(name, current))
+    return found
+
+
+def _curve(name: str, rows: Sequence[Record]) -> dict[str, Any]:
+    base = name.removesuffix("_strided").removesuffix("_bounds")
+    first: Mapping[str, Any] = rows[0].fields
+
+    def column(field: str) -> list[Any]:
+        return [row.fields.get(f"{field}_s", row.fields.get(field)) for row in rows]
+
+    return {
+        "statistic": name,
+        "title": STATISTIC_TITLES.get(base, base.upper()) + ("" if base == name else f" ({name.rpartition('_')[2]})"),
+        "family": base,
+        "unit": "s" if "dev_s" in first else "1",
+        "at_ns": rows[0].at_ns,
+        "exact": bool(first.get("exact", True)),
+        "coverage": first.get("ci"),
+        "window_days": first.get("window_days"),
+        "completeness": first.get("completeness"),
+        "tau_s": column("tau"),
+        "dev": column("dev"),
+        "lo": column("lo"),
+        "hi": column("hi"),
+        "n": column("n"),
+        "alpha": column("alpha"),
+    }

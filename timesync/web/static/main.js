@@ -1,0 +1,100 @@
+// The frame around the views: tabs, address, theme, the connection.
+
+import { announce, h, say } from "./dom.js";
+import { alerts } from "./view-alerts.js";
+import { eventsView } from "./view-events.js";
+import { network } from "./view-network.js";
+import { stability } from "./view-stability.js";
+import { target } from "./view-target.js";
+import { trace } from "./view-trace.js";
+import * as store from "./store.js";
+
+// Each view: its title, and a function that fills an element and returns how to leave it.
+const VIEWS = {
+  network: ["Network", network],
+  target: ["Target", target],
+  stability: ["Stability", stability],
+  traceability: ["Traceability", trace],
+  events: ["Events", eventsView],
+};
+if (alerts) VIEWS.alerts = ["Alerts", alerts];
+let leave = () => {};
+
+// The address: #/view/target?range=3600
+function place() {
+  const [path, search = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const [view = "network", ...name] = path.split("/");
+  return { view: view in VIEWS ? view : "network", name: decodeURIComponent(name.join("/")), search: new URLSearchParams(search) };
+}
+
+let shown = { name: "" };
+let ready = false; // nothing is drawn before the targets are known
+
+function show() {
+  if (!ready) return;
+  const wanted = place();
+  if (location.hash === "#view") { document.getElementById("view").focus(); return; }
+  leave();
+  const view = document.getElementById("view");
+  view.replaceChildren();
+  const [title, open] = VIEWS[wanted.view];
+  // A view of one target opens with the one that was looked at last.
+  const first = [...store.targets.values()].find((each) => !each.is_reference) ?? [...store.targets.values()][0];
+  const name = wanted.name || (store.targets.has(shown.name) ? shown.name : first?.target ?? "");
+  if (wanted.name) shown = { name: wanted.name };
+  document.title = `${title}${wanted.name ? ` ${wanted.name}` : ""} · timesync`;
+  for (const link of document.querySelectorAll("#tabs a")) {
+    if (link.dataset.view === wanted.view) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  leave = open(view, { ...wanted, name }) ?? (() => {});
+}
+
+function drawTabs() {
+  document.getElementById("tabs").append(...Object.entries(VIEWS).map(([name, [title]]) =>
+    h("li", {}, h("a", { href: `#/${name}`, "data-view": name }, title))));
+}
+
+function theme() {
+  const root = document.documentElement;
+  root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
+  try { localStorage.setItem("timesync-theme", root.dataset.theme); } catch { /* then it holds for this page only */ }
+  show();
+}
+
+const CONNECTION = { live: "live", lost: "connection lost, trying again", connecting: "connecting" };
+
+async function start() {
+  drawTabs();
+  document.getElementById("theme").addEventListener("click", theme);
+  addEventListener("hashchange", show);
+  const states = new Map();
+  store.listen((kind, data) => {
+    const live = document.getElementById("live");
+    live.dataset.state = store.known.connection;
+    say(live, CONNECTION[store.known.connection]);
+    if (kind !== "targets") return;
+    for (const each of data.targets) {
+      const before = states.get(each.target);
+      states.set(each.target, each.level);
+      if (before === "ok" && each.level === "trouble") announce(`${each.target}: ${each.state}`);
+      if (before === "trouble" && each.level === "ok") announce(`${each.target} is well again`);
+    }
+  });
+  setInterval(() => say(document.getElementById("clock"), `${new Date(store.now() * 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`), 250);
+  try {
+    await store.begin();
+  } catch (error) {
+    document.getElementById("view").replaceChildren(h("p", { class: "trouble" }, `The probe cannot be asked: ${error.message}`));
+    return;
+  }
+  const { site, probe, version, simulated } = store.known.site;
+  say(document.getElementById("site"), `${site} / ${probe}`);
+  say(document.getElementById("version"), `timesync ${version}`);
+  document.getElementById("simulated").hidden = !simulated;
+  // The first view is drawn when the targets are known: one time, complete.
+  const off = store.listen((kind) => { if (kind === "targets") { off(); ready = true; show(); } });
+  store.connect();
+}
+
+start();

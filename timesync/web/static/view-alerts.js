@@ -1,0 +1,2 @@
+// The alerts of the probe. None are computed yet: the tab appears with them.
+export const alerts = null;

@@ -1,0 +1,177 @@
+// The network: how every target is now, and how each compares with every other.
+
+import { colour, h, say } from "./dom.js";
+import { age, offset, size, words } from "./format.js";
+import * as store from "./store.js";
+
+const GRID_LIMIT = 24;
+
+export function network(root) {
+  const tiles = h("div", { class: "tiles" });
+  const body = h("tbody");
+  const caption = h("caption");
+  const table = h("table", { id: "targets" }, caption, h("thead", {}, h("tr", {},
+    ["Target", "State"].map((text) => h("th", { scope: "col" }, text)),
+    h("th", { scope: "col", class: "number" }, "Offset"), h("th", { scope: "col", class: "number" }, "± bound"),
+    h("th", { scope: "col", class: "number less" }, "u"), h("th", { scope: "col", class: "less" }, "Last minutes"),
+    h("th", { scope: "col", class: "number less" }, "Delay"), h("th", { scope: "col", class: "less" }, "Stamps"),
+    h("th", { scope: "col", class: "less" }, "Reach"), h("th", { scope: "col", class: "number" }, "Age"),
+    store.known.site.simulated ? [h("th", { scope: "col", class: "number less" }, "True"), h("th", { scope: "col", class: "less" }, "Simulated as")] : [])), body);
+  const grid = h("div", { class: "scroll" });
+  const explain = h("p", { class: "note", "aria-live": "polite" }, "Choose a cell to read it in words.");
+  root.append(h("h1", { class: "hidden" }, "Network"), tiles,
+    h("section", { class: "panel" }, h("div", { class: "head" }, h("h2", {}, "Targets"),
+      h("div", { class: "right" }, h("a", { class: "button", href: "/api/v1/targets?format=csv" }, "CSV"))), h("div", { class: "scroll" }, table)),
+    h("section", { class: "panel" }, h("div", { class: "head" }, h("h2", {}, "Each against every other"),
+      h("span", { class: "note" }, "row minus column, now")), grid,
+    h("div", { class: "key" }, h("span", { class: "agree" }, "within their bounds"), h("span", { class: "differ" }, "≠ beyond their bounds: they certainly differ"),
+      h("span", { class: "none" }, "nothing to compare")), explain));
+  const rows = new Map();
+
+  function update() {
+    const all = [...store.targets.values()];
+    drawTiles(tiles, all);
+    const realised = all.find((each) => each.realises)?.realises;
+    say(caption, realised ? `Offset: target minus ${realised}. * minus this probe's clock: no claim` : "Offset: target minus this probe's clock");
+    for (const each of all) {
+      if (!rows.has(each.target)) {
+        rows.set(each.target, makeRow(each));
+        body.append(rows.get(each.target).element);
+      }
+      rows.get(each.target).update(each);
+    }
+    for (const [name, row] of rows) if (!store.targets.has(name)) { row.element.remove(); rows.delete(name); }
+    drawGrid(grid, all.slice(0, GRID_LIMIT), explain, all.length);
+  }
+  update();
+  const off = store.listen((kind) => { if (kind === "targets") update(); });
+  const timer = setInterval(() => { for (const [name, row] of rows) row.tick(store.targets.get(name)); }, 1000);
+  return () => { off(); clearInterval(timer); };
+}
+
+function drawTiles(tiles, all) {
+  const troubled = all.filter((each) => each.level === "trouble").length;
+  const claimed = all.filter((each) => each.time_error_s !== null && !each.is_reference);
+  const worst = (value) => claimed.reduce((best, each) => (best === null || value(each) > value(best) ? each : best), null);
+  const far = worst((each) => Math.abs(each.time_error_s));
+  const wide = worst((each) => each.time_error_bound_s);
+  const facts = [
+    [`${all.filter((each) => each.level === "ok").length} of ${all.length}`, "targets are well", troubled ? "" : "ok"],
+    [String(troubled), "in trouble", troubled ? "trouble" : "ok"],
+    [far ? offset(far.time_error_s) : "–", far ? `largest offset: ${far.target}` : "no claim yet", ""],
+    [wide ? `± ${size(wide.time_error_bound_s)}` : "–", wide ? `widest bound: ${wide.target}` : "no claim yet", ""],
+  ];
+  if (tiles.children.length !== facts.length) tiles.replaceChildren(...facts.map(() => h("div", { class: "tile" }, h("b"), h("span"))));
+  facts.forEach(([value, text, level], index) => {
+    const tile = tiles.children[index];
+    tile.dataset.level = level;
+    say(tile.children[0], value);
+    say(tile.children[1], text);
+  });
+}
+
+export function stateMark(each) {
+  return { level: each.is_reference && each.level === "ok" ? "reference" : each.level, text: words(each.state) };
+}
+
+function makeRow(target) {
+  const cells = {};
+  const cell = (name, kind) => (cells[name] = h("td", { class: kind }));
+  const mark = h("span", { class: "state" });
+  const spark = h("canvas", { class: "spark", width: 300, height: 60, role: "img" });
+  const element = h("tr", {}, h("th", { scope: "row" }, h("a", { href: `#/target/${encodeURIComponent(target.target)}` }, target.target)),
+    h("td", {}, mark), cell("offset", "number"), cell("bound", "number"), cell("u", "number less"), h("td", { class: "less" }, spark),
+    cell("delay", "number less"), cell("stamps", "less"), cell("reach", "reach less"), cell("age", "number"),
+    store.known.site.simulated ? [cell("truth", "number less"), cell("as", "less note")] : []);
+  const tick = (each) => say(cells.age, each?.at_ns ? age(store.now() - each.at_ns / 1e9) : "–");
+  return {
+    element,
+    tick,
+    update(each) {
+      const { level, text } = stateMark(each);
+      mark.dataset.level = level;
+      say(mark, text);
+      mark.title = each.trouble ? `${each.trouble.meaning}: ${each.trouble.remedy}` : "";
+      const claimed = each.time_error_s !== null;
+      say(cells.offset, claimed ? offset(each.time_error_s) : each.offset_s === null ? "–" : `${offset(each.offset_s)} *`);
+      say(cells.bound, size(claimed ? each.time_error_bound_s : each.bound_s));
+      say(cells.u, size(each.time_error_u_s));
+      say(cells.delay, size(each.delay_s));
+      say(cells.stamps, each.timestamping ?? "–");
+      if (cells.reach.dataset.shown !== each.reach) {
+        cells.reach.dataset.shown = each.reach;
+        const asked = Math.min(8, each.polls);
+        cells.reach.replaceChildren(...[...each.reach].slice(8 - asked).map((bit) => h("i", { class: bit === "1" ? "" : "lost" }, bit === "1" ? "▮" : "▯")));
+        cells.reach.setAttribute("aria-label", `${[...each.reach].filter((bit) => bit === "1").length} of the newest ${asked} polls answered`);
+      }
+      if (cells.as) {
+        say(cells.truth, claimed && each.true_s !== null ? offset(each.true_s) : "–");
+        say(cells.as, each.simulated_as ?? "");
+      }
+      drawSpark(spark, store.trail.get(each.target) ?? []);
+      tick(each);
+    },
+  };
+}
+
+// A small curve of what has come since the page was opened, with its bound as a band.
+function drawSpark(canvas, points) {
+  const context = canvas.getContext("2d");
+  const { width, height } = canvas;
+  context.clearRect(0, 0, width, height);
+  if (points.length < 2) return;
+  const values = points.map(([, value]) => value);
+  const low = Math.min(...values), high = Math.max(...values), room = (high - low) * 0.15 || Math.abs(high) * 0.1 || 1e-9;
+  const begin = points[0][0], end = points.at(-1)[0];
+  const x = (at) => ((at - begin) / (end - begin || 1)) * (width - 6) + 3;
+  const y = (value) => height - 5 - ((value - low + room) / (high - low + 2 * room)) * (height - 10);
+  context.strokeStyle = colour("blue");
+  context.lineWidth = 2.5;
+  context.lineJoin = "round";
+  context.beginPath();
+  points.forEach(([at, value], index) => (index ? context.lineTo(x(at), y(value)) : context.moveTo(x(at), y(value))));
+  context.stroke();
+  context.fillStyle = colour("text");
+  context.beginPath();
+  context.arc(x(end), y(values.at(-1)), 4, 0, 7);
+  context.fill();
+  canvas.setAttribute("aria-label", `offset between ${offset(low)} and ${offset(high)} since the page was opened`);
+}
+
+// What can be said of row minus column: the probe's clock and the reference cancel, the bounds add up.
+export function compare(row, column) {
+  const claimed = row.time_error_s !== null && column.time_error_s !== null && row.realises === column.realises;
+  const clock = row.offset_s !== null && column.offset_s !== null;
+  if (!claimed && !clock) return null;
+  const [value, bound] = claimed
+    ? [row.time_error_s - column.time_error_s, row.time_error_bound_s + column.time_error_bound_s]
+    : [row.offset_s - column.offset_s, row.bound_s + column.bound_s];
+  return { value, bound, differ: Math.abs(value) > bound };
+}
+
+function drawGrid(place, all, explain, count) {
+  const names = all.map((each) => each.target);
+  const same = place.dataset.names === names.join("\n");
+  if (!same) {
+    place.dataset.names = names.join("\n");
+    place.replaceChildren(h("table", { class: "grid" },
+      h("caption", { class: count > names.length ? "" : "hidden" }, `The first ${names.length} of ${count} targets, row minus column`),
+      h("thead", {}, h("tr", {}, h("td"), names.map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, all.map((row) => h("tr", {}, h("th", { scope: "row" }, row.target), all.map((column) =>
+        row === column ? h("td", { "data-verdict": "none" }, "·") : h("td", {}, h("button", { type: "button", onclick: () => tell(row.target, column.target) }))))))));
+  }
+  const tell = (rowName, columnName) => {
+    const found = compare(store.targets.get(rowName), store.targets.get(columnName));
+    say(explain, found === null ? `${rowName} and ${columnName}: nothing to compare now.`
+      : `${rowName} minus ${columnName} is ${offset(found.value)}, and cannot be wrong by more than ${size(found.bound)}: `
+        + (found.differ ? "they certainly differ." : "they may be the same."));
+  };
+  const cells = place.querySelectorAll("tbody td");
+  all.forEach((row, i) => all.forEach((column, j) => {
+    if (i === j) return;
+    const cell = cells[i * all.length + j];
+    const found = compare(row, column);
+    cell.dataset.verdict = found === null ? "none" : found.differ ? "differ" : "agree";
+    say(cell.firstChild, found === null ? "–" : offset(found.value, 1));
+  }));
+}
