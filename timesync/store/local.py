@@ -60,6 +60,8 @@ _POINT = (
     f"ON CONFLICT (series, at_ns) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _VALUES)}"
 )
 _RECORDS = "SELECT at_ns, shape, fields FROM point JOIN detail ON detail.id = point.detail"
+# Each by itself is found at once in the order of the table; both in one question would look at every row.
+_ENDS = "SELECT (SELECT min(at_ns) FROM point WHERE series = ?), (SELECT max(at_ns) FROM point WHERE series = ?)"
 _DETAIL = "INSERT INTO detail (id, fields) VALUES (?, ?)"
 _PRUNE_EVERY_S = 3600.0
 _PRUNE_ROWS = 20_000
@@ -269,7 +271,7 @@ class History:
         ends = [
             end
             for series in self.series_of(Selection(measurement, target))
-            for end in self._ask("SELECT min(at_ns), max(at_ns) FROM point WHERE series = ?", (series,))
+            for end in self._ask(_ENDS, (series, series))
             if end[0] is not None
         ]
         return (min(first for first, _ in ends), max(last for _, last in ends)) if ends else None
@@ -365,9 +367,13 @@ class History:
             f"SELECT at_ns, {', '.join(names)} FROM point WHERE series IN ({marks}) "  # noqa: S608 - names are of COLUMNS
             f"AND at_ns >= ? AND at_ns < ? AND {present}"
         )
-        rows = self._ask(sql, (*series, selection.start_ns, selection.end_ns))
         layout = np.dtype([("at_ns", np.int64), *((name, np.float64) for name in names)])
-        table = np.fromiter(rows, dtype=layout)
+        try:
+            # Straight from the cursor: a generator in between costs a fifth of the time.
+            rows = self._connection.execute(sql, (*series, selection.start_ns, selection.end_ns))
+            table = np.fromiter(rows, dtype=layout)
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from error
         if len(series) > 1:
             table = table[np.argsort(table["at_ns"], kind="stable")]
         return Columns(
@@ -387,7 +393,10 @@ class History:
             for row in self._connection.execute(sql, values):  # noqa: UP028 - yield from would close a cursor whose file is closed
                 yield row
         except sqlite3.Error as error:
-            raise StoreError(f"the history {self.path} cannot be read: {error}") from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: sqlite3.Error) -> StoreError:
+        return StoreError(f"the history {self.path} cannot be read: {error}")
 
     def close(self) -> None:
         """Let go of the file."""
