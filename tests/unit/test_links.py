@@ -136,7 +136,7 @@ def test_a_reference_is_tied_by_what_it_is_against_the_laboratorys_server() -> N
     assert tie.value_s == pytest.approx(80e-6)
     # half of both round trips, the laboratory's tie, and the probe's clock over a second
     assert tie.bound_s >= 50e-6 + 50e-6 + 1e-6
-    assert tie.source == "ntp to utc-nim, best of 1 samples"
+    assert tie.source == "ntp to utc-nim, best sample of the last 3600 s"
     bench.poll("server", 250e-6)
     rows = bench.poll("clock", 100e-6)
     found = next(row for row in rows if row.tags["target"] == "server")
@@ -153,6 +153,9 @@ def test_of_many_samples_the_one_of_least_bound_counts() -> None:
         bench.poll("clock", (100 + number) * 1e-6, delay_s=delay_s)
         bench.poll("utc-nim", 20e-6)
     assert bench.ties["clock"].value_s == pytest.approx(81e-6)
+    assert [row.fields["value_s"] for row in bench.rows] == pytest.approx(
+        [80e-6, 81e-6]
+    )  # a row for each new result only
 
 
 async def test_a_link_that_is_no_longer_measured_ages_and_is_lost() -> None:

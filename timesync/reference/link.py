@@ -102,7 +102,7 @@ class NetworkLink:
         assert error.time_error_s is not None
         assert error.bound_s is not None
         assert error.u_s is not None
-        source = f"{error.offset.protocol} to {self.link.through}, best of {len(self._samples)} samples"
+        source = f"{error.offset.protocol} to {self.link.through}, best sample of the last {self.link.window_s:g} s"
         return _aged(
             self.link, self._realises, error.offset.at_ns, now_ns, error.time_error_s, error.bound_s, error.u_s, source
         )
