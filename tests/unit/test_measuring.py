@@ -410,3 +410,29 @@ async def test_a_slew_of_the_probes_clock_is_told_once_and_no_new_epoch(
     (event,) = rows
     assert event.tags["kind"] == "clock_slewed"
     assert event.fields["rate_ppm"] == pytest.approx(1000.0)
+
+
+async def test_the_clocks_are_read_once_a_turn_of_the_loop_and_a_step_is_seen_in_the_next(
+    kind: FakeKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step_ns = 0
+    turns: list[int] = []
+    measuring = Measuring(settings(), lambda rows: None)
+    await measuring.start()
+
+    def read() -> ClockReading:
+        turns.append(len(turns))
+        gone_ns = len(turns) * 1_000_000
+        return ClockReading(T0 + gone_ns + step_ns, gone_ns, gone_ns, gone_ns, 100)
+
+    monkeypatch.setattr(module, "read_clocks", read)
+    first = measuring.clock_epoch()  # from the machine's own clocks to the simulated ones: a step, too
+    assert [measuring.clock_epoch() for _ in range(5)] == [first] * 5
+    assert len(turns) == 1
+    step_ns = 3_000_000_000
+    assert measuring.clock_epoch() == first
+    seen = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(lambda: seen.set_result(measuring.clock_epoch()))
+    assert await seen == first + 1
+    assert len(turns) == 2
+    await measuring.stop()
