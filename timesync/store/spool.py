@@ -14,14 +14,12 @@ wait, and belong to the spool's one worker thread: call them with `await spool.i
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import sqlite3
 import threading
 import time
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
@@ -29,6 +27,8 @@ from timesync.errors import StoreError
 from timesync.model import Event, FieldValue, Severity
 from timesync.store import lanes as lane_rules
 from timesync.store import segment as files
+from timesync.store.batch import ORDINARY, Batch, SpoolOptions
+from timesync.store.claim import claim
 from timesync.store.drafts import Drafts, key_of
 from timesync.store.lanes import Lane, Lanes
 from timesync.store.ledger import Ledger, RefusedRecord
@@ -39,7 +39,6 @@ from timesync.store.status import SinkStatus, SpoolStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from timesync.model import Record
     from timesync.settings import SpoolSettings
@@ -70,26 +69,6 @@ _RETRY_CHUNKS = 8  # at one go: tens of milliseconds of the event loop
 _RETRY_EVERY = 16  # while the disk refuses, every so many appends try it again
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolOptions:
-    """What nobody configures. `buffer_records` bounds what waits in memory while the disk refuses."""
-
-    buffer_records: int = 50_000
-    keep_refused: int = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Records for one sink, in order, from one lane; `low` and `beyond` say which ids they settle."""
-
-    sink: str
-    lane: Lane
-    low: int
-    beyond: int
-    records: tuple[Record, ...]
-    damaged: tuple[RefusedRecord, ...] = ()
-
-
 class Spool:
     """See the module's docstring. Events for the operator gather in the spool; `take_events` hands them over."""
 
@@ -98,7 +77,7 @@ class Spool:
         settings: SpoolSettings,
         sinks: Sequence[str],
         clock_ns: Callable[[], int],
-        options: SpoolOptions = SpoolOptions(),
+        options: SpoolOptions = ORDINARY,
     ) -> None:
         """Open the directory (made if missing) for these sinks. A new sink begins at the present.
 
@@ -125,7 +104,7 @@ class Spool:
         self._closed = False
         try:
             settings.directory.mkdir(parents=True, exist_ok=True, mode=0o750)
-            self._claim = _claim(settings.directory)
+            self._claim = claim(settings.directory)
             self._ledger = self._open_ledger()
             self._lanes = self._saved_lanes = self._ledger.lanes()
             self._counters: Counter[str] = Counter(self._ledger.counters())
@@ -512,16 +491,3 @@ class Spool:
 
     def _over(self, kind: str) -> None:
         self._told.pop(kind, None)
-
-
-def _claim(directory: Path) -> int:
-    """Lock the directory for this process; two writers of one spool would lose each other's records."""
-    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise StoreError(
-            f"another process uses the spool in {directory}; end it, or configure another directory"
-        ) from error
-    return descriptor

@@ -1,0 +1,36 @@
+"""What passes between the spool and its reader: a batch of records, and the spool's own limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from timesync.model import Record
+    from timesync.store.lanes import Lane
+    from timesync.store.ledger import RefusedRecord
+
+__all__ = ["ORDINARY", "Batch", "SpoolOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolOptions:
+    """What nobody configures. `buffer_records` bounds what waits in memory while the disk refuses."""
+
+    buffer_records: int = 50_000
+    keep_refused: int = 10_000
+
+
+ORDINARY = SpoolOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records for one sink, in order, from one lane; `low` and `beyond` say which ids they settle."""
+
+    sink: str
+    lane: Lane
+    low: int
+    beyond: int
+    records: tuple[Record, ...]
+    damaged: tuple[RefusedRecord, ...] = ()
