@@ -185,7 +185,7 @@ class InfluxSettings:
     username: str = ""
     token_file: Path | None = None
     password_file: Path | None = None
-    batch_size: int = 5000
+    batch_size: int = 1000
     timeout_s: float = 10.0
     gzip: bool = True
     verify_tls: bool = True

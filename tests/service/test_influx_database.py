@@ -187,9 +187,11 @@ async def test_database_that_comes_back_gets_what_gathered_meanwhile_once(lab: N
     server = Influxd(tmp_path / "influxd")
     with server:
         server.command("CREATE DATABASE timesync")
-        sink = InfluxSink(InfluxSettings("central", server.url, api="v1", database="timesync", timeout_s=5.0))
+        sink = InfluxSink(
+            InfluxSettings("central", server.url, api="v1", database="timesync", timeout_s=5.0, batch_size=100)
+        )
         spool = Spool(SpoolSettings(tmp_path / "spool"), ["central"], time.time_ns)
-        options = DeliveryOptions(batch_size=100, linger_s=0.01, first_pause_s=0.05, longest_pause_s=0.2)
+        options = DeliveryOptions(linger_s=0.01, first_pause_s=0.05, longest_pause_s=0.2)
         events: list[Event] = []
         delivery = Delivery(
             spool, [sink], clock_ns=time.time_ns, uniform=lambda: 0.5, report=events.append, options=options

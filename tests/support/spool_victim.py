@@ -21,7 +21,7 @@ from timesync.store.delivery import Delivery, DeliveryOptions
 from timesync.store.local import HistorySink
 from timesync.store.spool import Spool
 
-OPTIONS = DeliveryOptions(batch_size=200, linger_s=0.001, housekeeping_s=0.02)
+OPTIONS = DeliveryOptions(linger_s=0.001, housekeeping_s=0.02)
 
 
 def record(number: int) -> Record:

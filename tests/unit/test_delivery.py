@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-OPTIONS = DeliveryOptions(batch_size=100, housekeeping_s=5.0)
+OPTIONS = DeliveryOptions(housekeeping_s=5.0)
 NS = 10**9
 
 
@@ -68,6 +68,8 @@ class Times:
 
 class FakeSink:
     """Takes batches while `error` is None; refuses the numbers in `refuse`."""
+
+    at_once = 100
 
     def __init__(self, name: str, times: Times) -> None:
         self.name = name

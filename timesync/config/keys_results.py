@@ -135,7 +135,9 @@ INFLUXDB = Table(
             '"influx.password"',
             wrong_names=("password",),
         ),
-        Key("batch_size", Type.INTEGER, "records in one request", "5000", default=5000, low=1, high=100_000),
+        Key(
+            "batch_size", Type.INTEGER, "records in one request (2 kB each)", "1000", default=1000, low=1, high=100_000
+        ),
         Key("timeout_s", Type.NUMBER, "for one request", "10", unit="s", default=10.0, low=0.1, high=600),
         Key("gzip", Type.SWITCH, "compress requests", "true", default=True, wrong_names=("compress", "enable_gzip")),
         Key(

@@ -32,9 +32,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DeliveryOptions:
-    """Records in a batch, how long fresh records gather before they go out, the pauses after failures, the housekeeping beat."""
+    """How long fresh records gather before they go out, the pauses after failures, the housekeeping beat."""
 
-    batch_size: int = 1000
     linger_s: float = 0.5
     first_pause_s: float = 1.0
     longest_pause_s: float = 60.0
@@ -153,7 +152,7 @@ class Delivery:
         turns: tuple[Lane, ...] = (Lane.LIVE, Lane.BACKLOG)
         while True:
             self._fresh[sink.name].clear()
-            batch = await self._next(sink.name, turns)
+            batch = await self._next(sink, turns)
             if batch is None:
                 if self._stopping.is_set():
                     return
@@ -168,17 +167,17 @@ class Delivery:
                 continue  # also where the pause was cut short by `stop`: that is the last try's turn
             if batch.lane is Lane.BACKLOG:
                 turns = (Lane.LIVE, Lane.BACKLOG)
-            elif len(batch.records) < self._options.batch_size and not self._stopping.is_set():
+            elif len(batch.records) < sink.at_once and not self._stopping.is_set():
                 turns = (Lane.BACKLOG,)  # the live lane is up to date: let records gather before it is read again
             else:
                 turns = (Lane.BACKLOG, Lane.LIVE)
 
-    async def _next(self, name: str, turns: Sequence[Lane]) -> Batch | None:
+    async def _next(self, sink: Sink, turns: Sequence[Lane]) -> Batch | None:
         for lane in turns:
             try:
-                batch = await self._spool.in_worker(self._spool.read, name, lane, self._options.batch_size)
+                batch = await self._spool.in_worker(self._spool.read, sink.name, lane, sink.at_once)
             except StoreError as error:
-                await self._failed(name, error, None)
+                await self._failed(sink.name, error, None)
                 return None
             if batch is not None:
                 return batch

@@ -63,6 +63,7 @@ class InfluxSink:
     def __init__(self, settings: InfluxSettings) -> None:
         """Reads nothing and connects to nothing yet."""
         self.name = settings.name
+        self.at_once = settings.batch_size
         self._settings = settings
         file = settings.token_file if settings.api == "v2" else settings.password_file
         self._secret = Secret(file) if file is not None else None

@@ -72,6 +72,7 @@ _KINDS = {bool: "b", int: "i", float: "f", str: "s"}
 _GULP = 64  # records prepared between two pauses, so that the event loop never waits long for the interpreter lock
 _PAUSE_S = 0.0002
 _STEPS = 50_000  # of SQLite's machine: some milliseconds
+_AT_ONCE = 300  # a decoded record takes 6 kB
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,6 +453,7 @@ class HistorySink:
     ) -> None:
         """Nothing is opened before the first write."""
         self.name = name
+        self.at_once = _AT_ONCE
         self.path = path
         self._retention_days = retention_days
         self._clock_ns = clock_ns

@@ -36,9 +36,10 @@ class Refusal:
 
 
 class Sink(Protocol):
-    """A place records are handed to."""
+    """A place records are handed to; `at_once` is how many of them it wants in one batch at most."""
 
     name: str
+    at_once: int
 
     async def write(self, records: Sequence[Record]) -> Sequence[Refusal]:
         """Store all records or say which cannot be. Raises `SinkUnavailableError` if the batch should be tried again."""
