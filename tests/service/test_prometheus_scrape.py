@@ -22,6 +22,7 @@ from timesync.export.metrics import METRICS
 from timesync.export.prometheus import Exposition
 from timesync.model import Event, FieldValue, Record, Severity
 from timesync.plugin import EngineCounts
+from timesync.ptp_stack import CLOCK_STATES, PORT_STATES
 from timesync.reasons import Reason
 from timesync.settings import HttpSettings
 from timesync.store.status import SinkStatus, SpoolStatus
@@ -61,6 +62,39 @@ PTP: dict[str, FieldValue] = {
     "domain": 0,
     "timescale": "ptp",
 }
+STACK_CLOCK: dict[str, FieldValue] = {
+    "master_offset_s": -2e-8,
+    "mean_path_delay_s": 3e-7,
+    "steps_removed": 1,
+    "clock_class": 248,
+    "grandmaster_class": 6,
+    "grandmaster_accuracy_s": 1e-7,
+    "grandmaster_present": True,
+    "utc_offset_s": 37,
+    "utc_offset_valid": True,
+    "ptp_timescale": True,
+    "time_traceable": True,
+    "frequency_traceable": True,
+    "clock_state": CLOCK_STATES[0],
+    "parent_port": "0c1105fffe000001-1",
+    "grandmaster": "0c1105fffe000001",
+    "domain": 0,
+}
+STACK_PORT: dict[str, FieldValue] = {
+    "peer_mean_path_delay_s": 2e-7,
+    "as_capable": True,
+    "port_state": next(iter(PORT_STATES.values())),
+    "rx_sync": 12,
+}
+HOLDOVER: dict[str, FieldValue] = {
+    "state": "holdover",
+    "predicted_1h_s": 1e-6,
+    "predicted_1h_u_s": 1e-7,
+    "predicted_24h_s": 2e-5,
+    "predicted_24h_u_s": 5e-6,
+    "score": 0.95,
+    "every_s": 600.0,
+}
 IN_SECONDS = {"tdev", "tierms", "mtie"}
 STATISTICS = ("adev", "oadev", "mdev", "tdev", "hdev", "ohdev", "tierms", "mtie")
 
@@ -99,6 +133,10 @@ class Probe:
         self.exposition.observe(
             Record("stability", time.time_ns(), {**tags, "statistic": statistic, "tau": "16"}, fields)
         )
+
+    def told(self, target: str, measurement: str, fields: Mapping[str, FieldValue], **tags: str) -> None:
+        own = {"site": self.site, "probe": "p1", "target": target, **tags}
+        self.exposition.observe(Record(measurement, time.time_ns(), own, dict(fields)))
 
 
 def filled(site: str, clock: Clock, tallies: dict[str, Counted]) -> Exposition:
@@ -239,6 +277,12 @@ async def test_prometheus_stores_what_was_measured_whatever_the_labels_hold(prom
 
 
 async def test_prometheus_knows_type_and_help_of_every_metric_that_is_shown(prometheus, probe):
+    probe.told("ntp1", "holdover", HOLDOVER, protocol="ntp")
+    probe.told("ntp1", "holdover", {"within_s": 7200.0, "every_s": 600.0}, protocol="ntp", limit="1us")
+    probe.exposition.add_target("stack", protocol="ptp4l", interval_s=INTERVAL_S)
+    probe.told("stack", "ptp_clock", STACK_CLOCK, protocol="ptp4l", clock="0c1105fffe000002")
+    probe.told("stack", "ptp_port", STACK_PORT, protocol="ptp4l", clock="0c1105fffe000002", port="1")
+    await prometheus.until("timesync_ptp_stack_info", 1)
     await prometheus.until("timesync_exposition_duration_seconds", 1)  # from the second scrape on
     metadata = await prometheus.api("metadata")
     shown = {name: (told[0]["type"], told[0]["help"]) for name, told in metadata.items()}

@@ -19,6 +19,8 @@ ROW: dict[str, FieldValue] = {
     "time_error_s": -2.5e-7,
     "time_error_bound_s": 3e-4,
     "time_error_u_s": 4e-5,
+    "utc_minus_x_s": 2.6e-7,
+    "utc_minus_x_u_s": 4e-5,
     "claim": "valid",
     "realises": "UTC(NIM)",
     "root_delay_s": 0.001,
