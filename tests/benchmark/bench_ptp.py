@@ -1,9 +1,9 @@
 """The PTP probe on a veth pair: how far off beside a ptp4l client in the same run, and 64 masters at 8 Hz in one process.
 
 Both ends share one clock, so the true offset is zero and each offset is its own error. The client runs free at the same end of the
-cable as the probe, and tells one sample a second. It takes the offset of each Sync with a median of its last ten path delays; ours
-is that of a Sync with the faster of two questions, and no filter. The 64 masters are one process that sends by a
-script, on a cable too; a poll asks them all.
+cable as the probe; both take about one sample a second. The client's is the offset of a Sync with a median of its last ten path
+delays; ours that of a Sync with the faster of two questions, and no filter. The 64 masters are one process that sends by a script,
+on a cable too; a poll asks them all.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def one_run(count: int) -> tuple[Heard, list[float], list[float]]:
     """Our probe and a ptp4l client listen to one ptp4l at the same time: what was heard, our offsets and the client's, us."""
     with cabled_pair() as pair, Ptp4l(pair.server), Ptp4l(pair.client, client=True, options=EACH_SECOND) as client:
         before = len(client.offsets)
-        heard = pair.client.call(partial(measure_ptp, count, interval_s=0.1, options={"timescale": "utc"}))
+        heard = pair.client.call(partial(measure_ptp, count, interval_s=0.9, options={"timescale": "utc"}))
         # ptp4l tells local minus master; ours is master minus local.
         theirs = [-offset / 1e3 for offset, _ in client.offsets[before:]]
     return heard, [offset.offset_s * 1e6 for offset in heard.offsets()], theirs
@@ -178,7 +178,7 @@ def main() -> None:
     if reason:
         sys.exit(reason)
     figures = Figures()
-    beside_ptp4l(figures, *((2, 60) if chosen.quick else (7, 100)))
+    beside_ptp4l(figures, *((2, 15) if chosen.quick else (7, 25)))
     many(figures, 5.0 if chosen.quick else 20.0)
     figures.finish(chosen.output)
 
