@@ -61,13 +61,13 @@ class _Plan:
         self._totals = np.zeros_like(self._products)
         for k, lag in enumerate(lags):
             count = min(most, self.last.size - order * lag)
-            if count <= 0:
-                break
-            values = self.last[: count + order * lag]
-            for step in range(order):
-                values = self._step(np.subtract, values, lag, room.take(step % 2, values.size - lag))
-            self._square(values, self._products[k])
-            if windows:
+            if count > 0:
+                values = self.last[: count + order * lag]
+                for step in range(order):
+                    values = self._step(np.subtract, values, lag, room.take(step % 2, values.size - lag))
+                self._square(values, self._products[k])
+            # also where no difference is left: the sums are wanted for as long as there are any
+            if windows and self.last.size > lag:
                 self.last = self._step(np.add, self.last, lag, room.take(TABLES[(k + 1) % 2], self.last.size - lag))
 
     def _step(self, what: Callable[..., object], values: Floats, lag: int, out: Floats) -> Floats:
