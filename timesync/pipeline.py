@@ -303,9 +303,9 @@ class Pipeline:
         local = self._local
         if local is None:
             return None
-        local.stepped(epoch, at_ns)
+        local.stepped(epoch, at_ns, settled=leap)
         withheld = sum(state.reference == LOCAL for state in self.states.values())
-        if not withheld or not local.settle_s:
+        if leap or not withheld or not local.settle_s:
             return None
         text = f"the host clock, the reference of {withheld} targets, was stepped: no claims by it for {local.settle_s:g} s"
         evidence = {"settle_s": local.settle_s, "targets": withheld, "clock_epoch": epoch}

@@ -205,6 +205,23 @@ def test_a_step_of_the_local_reference_withholds_its_claims_and_says_so() -> Non
     assert Pipeline(settings(REFERENCE, SERVER)).clock_stepped(1, T0) is None
 
 
+def test_a_leap_second_of_the_local_reference_withholds_nothing() -> None:
+    from timesync.timescale import LeapRow, LeapTable
+
+    leap_ns = T0 // (86_400 * 10**9) * 86_400 * 10**9
+    rows = (LeapRow(0, 36), LeapRow(leap_ns, 37))
+    pipeline = Pipeline(settings(SERVER, local=NIM))
+    pipeline.set_leaps(LeapTable(0, 2**62, rows))
+    # An inserted second: the clock is set back by one.
+    assert pipeline.clock_stepped(1, leap_ns + 10**8, -1.0) is None
+    at_ns = leap_ns + 10**9
+    (row,) = pipeline.outcomes("server", [exchange("server", at_ns, 5e-6)._replace(clock_epoch=1)], at_ns)
+    assert row.fields["claim"] == "valid"
+    # The same step at another time is a step, and so is one of another size then.
+    assert pipeline.clock_stepped(2, leap_ns + 3600 * 10**9, -1.0) is not None
+    assert not pipeline.is_leap_second(leap_ns + 10**8, 1.0)
+
+
 def test_a_local_reference_declared_at_a_reload_takes_the_clocks_epoch_as_it_is() -> None:
     pipeline = Pipeline(settings(SERVER))
     pipeline.clock_stepped(1, T0)

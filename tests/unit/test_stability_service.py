@@ -254,6 +254,23 @@ def test_state_for_another_plan_or_reference_begins_anew(tmp_path: Path) -> None
     assert "compared with utc" in third.told[0].text
 
 
+def by(reference: str, changes: int, at_s: float) -> Record:
+    """A row of a target that has a fallback."""
+    made = row(at_s, 1e-6, reference=reference)
+    return made._replace(fields={**made.fields, "reference_changes": changes})
+
+
+def test_another_reference_has_a_state_of_its_own_and_the_way_back_is_no_beginning(bench: Bench) -> None:
+    first = [by("utc", 0, i) for i in range(100)]
+    bench.service.observe([*first, *(by("utc-2", 1, i) for i in range(100, 150)), by("utc", 0, 99.0)])
+    assert bench.service._series["a"].reference == "utc-2"  # a late row by the former one changes nothing
+    bench.service.observe([by("utc", 2, i) for i in range(150, 200)])
+    series = bench.service._series["a"]
+    series.feed.finish(series.stream)
+    assert (series.reference, series.feed.fed) == ("utc", 150)
+    assert bench.told == []
+
+
 def test_disk_that_refuses_is_told_and_does_not_stop_anything(tmp_path: Path) -> None:
     (tmp_path / "stability").write_text("in the way")
     bench = Bench(tmp_path)

@@ -323,9 +323,14 @@ class LocalReference:
         self._settled_ns: int | None = None
         self._scatter: dict[str, TypeA] = {}
 
-    def stepped(self, epoch: int, at_ns: int) -> None:
-        """The clock was stepped, or its machine slept: the epoch that began with it, and an instant of that (Unix ns)."""
-        self._epoch, self._settled_ns = epoch, at_ns + round(self.settle_s * 1e9)
+    def stepped(self, epoch: int, at_ns: int, *, settled: bool = False) -> None:
+        """The clock was stepped, or its machine slept: the epoch that began with it, and an instant of that (Unix ns).
+
+        `settled`: in keeping with the declaration all the same, as a leap second is.
+        """
+        self._epoch = epoch
+        if not settled:
+            self._settled_ns = at_ns + round(self.settle_s * 1e9)
 
     def resume(self, other: LocalReference) -> None:
         """Take over from the same clock under another declaration: it is no more settled than it was."""
