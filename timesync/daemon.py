@@ -18,13 +18,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from timesync import systemd
+from timesync.alert_service import AlertService, tie_ends
 from timesync.descriptors import allow_many, shortage
 from timesync.errors import TimesyncError
+from timesync.export.current import Declared
 from timesync.export.prometheus import Exposition
 from timesync.leapservice import LeapService
 from timesync.link_service import LinkService
 from timesync.measuring import TICK_S, Measuring
 from timesync.model import Event, Severity
+from timesync.notify import Messengers
+from timesync.pipeline import reference_of
 from timesync.plugin import load_kind
 from timesync.reloading import Reloads, take_hangups
 from timesync.store.delivery import Delivery
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     from timesync.settings import ProbeSettings, TargetSettings, Tie
     from timesync.stability_service import StabilityService
     from timesync.store.sink import Sink
+    from timesync.store.status import SpoolStatus
     from timesync.web.health import Check
 
 __all__ = ["HISTORY_FILE", "Daemon"]
@@ -99,10 +104,15 @@ class Daemon:
         self._leaps = LeapService(
             settings.leap_seconds_file, self._report, self.exposition.set_leap_expiry, clock_ns=time.time_ns
         )
+        self._messengers = Messengers(time.monotonic)
+        self._messengers.configure(settings.notify, site)
         sinks = self._make_sinks()
         self._spool = Spool(settings.spool, [sink.name for sink in sinks], clock_ns=time.time_ns)
         self._delivery = self._make_delivery(sinks)
         self._delivering: asyncio.Task[None] | None = None
+        self.alerts = AlertService(
+            settings, self._report, self._messengers.tell, self._messengers.adopt, clock_ns=time.time_ns
+        )
         self._stability: StabilityService | None = None
         self._computing: asyncio.Task[None] | None = None
         self._holdover: HoldoverService | None = None
@@ -172,6 +182,7 @@ class Daemon:
             reloads = group.create_task(self._reloads.run(), name="reloads")
             self._group = group
             self._run_stability()
+            self._messengers.start(group)
             self.measuring.event(_event("started", f"measuring {len(self.settings.targets)} targets"))
             self._notifier.send(systemd.ready(self._status_line()))
             started()
@@ -182,6 +193,7 @@ class Daemon:
             links.cancel()
             watchdog.cancel()
             beat.cancel()
+            self._messengers.stop()
             await self.measuring.stop()
             await measuring
             if self._computing is not None:
@@ -309,6 +321,16 @@ class Daemon:
 
     def _show_target(self, target: TargetSettings) -> None:
         self.exposition.add_target(target.name, protocol=load_kind(target.kind).protocol, interval_s=target.interval_s)
+        limit = target.limit
+        self.exposition.declare(
+            target.name,
+            Declared(
+                reference=reference_of(self.settings, target),
+                is_reference=target.tie is not None,
+                limit=None if limit is None else (limit.name, limit.error_s),
+                tie_until_ns=None if target.tie is None else tie_ends(self.settings).get(target.name),
+            ),
+        )
 
     # Once a second
 
@@ -328,7 +350,23 @@ class Daemon:
             self.exposition.set_references(*self.measuring.pipeline.references.shown())
             self.exposition.set_engine_counts(self.measuring.engine_counts())
             self.exposition.set_schedule_lag(self.measuring.schedule_lag_s)
-            self.exposition.set_spool(self._delivery.status(), limit_bytes=self.settings.spool.max_bytes)
+            spool = self._delivery.status()
+            self.exposition.set_spool(spool, limit_bytes=self.settings.spool.max_bytes)
+            self._judge(self._heartbeat_s, spool)
+
+    def _judge(self, now_s: float, spool: SpoolStatus) -> None:
+        self.alerts.tick(
+            now_s,
+            self.measuring.pipeline.states,
+            spool=spool,
+            clock_steps=self.measuring.clock_steps,
+            leap_disagreements=self._leaps.disagreements,
+            leap_expires_ns=self._leaps.expires_ns,
+        )
+        self._messengers.tick()
+        self.exposition.set_leap_disagreements(self._leaps.disagreements)
+        self.exposition.set_alerts(self.alerts.counts())
+        self.exposition.set_notifications(self._messengers.counts)
 
     async def _watchdog(self) -> None:
         period_s = systemd.watchdog_period_s(os.environ, os.getpid())
@@ -402,6 +440,8 @@ class Daemon:
         self.settings = new
         self._utc.configure(new)
         self._links.configure(new)
+        self.alerts.configure(new)
+        self._messengers.configure(new.notify, new.site)
         self._look_at_descriptors()
         self._leaps.load(new.leap_seconds_file, self.measuring.pipeline.states)
         for name in shown - set(self.measuring.pipeline.states):

@@ -59,6 +59,16 @@ class LeapService:
         """The table in use."""
         return self._loaded.table
 
+    @property
+    def disagreements(self) -> Collection[str]:
+        """Targets that announce another leap second than the table."""
+        return self._watch.disagreements
+
+    @property
+    def expires_ns(self) -> int:
+        """Until when leap seconds are known, Unix ns."""
+        return self._loaded.table.expires_ns
+
     def load(self, path: Path | None, targets: Collection[str]) -> None:
         """Read the table again, `path` being the configured one; forget targets other than these."""
         self._path = path

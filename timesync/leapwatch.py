@@ -75,6 +75,11 @@ class LeapWatch:
         self._findings[target] = finding
         return LeapChange(target, finding, leap, month_end_ns)
 
+    @property
+    def disagreements(self) -> Collection[str]:
+        """The targets whose last finding is trouble."""
+        return frozenset(name for name, finding in self._findings.items() if finding is not Finding.AGREES)
+
     def keep(self, targets: Collection[str]) -> None:
         """Forget all other targets."""
         self._findings = {name: finding for name, finding in self._findings.items() if name in targets}

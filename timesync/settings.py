@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from timesync.alerts.limits import Limit
+
 __all__ = [
+    "AlertSettings",
     "HistorySettings",
     "HoldoverSettings",
     "HttpSettings",
@@ -24,6 +27,7 @@ __all__ = [
     "LinkSettings",
     "LocalReferenceSettings",
     "LogSettings",
+    "NotifySettings",
     "ProbeSettings",
     "SiteSettings",
     "SpoolSettings",
@@ -126,6 +130,7 @@ class TargetSettings:
     options: Mapping[str, Any] = field(default_factory=dict)
     path: KnownPath | None = None
     fallback: tuple[str, ...] = ()
+    limit: Limit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +251,36 @@ class HoldoverSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """What is judged: `patience` multiplies every grace and hold, `off` names alerts that are not wanted.
+
+    `default_limit` is the name of the limit of targets that name none; each target has the limit itself.
+    """
+
+    enabled: bool = True
+    default_limit: str = ""
+    patience: float = 1.0
+    off: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NotifySettings:
+    """Who is told of alerts: `kind` is "webhook" (url, token_file), "command" (no shell), or "syslog".
+
+    Alerts below `least` are not told; what still fires is told again after `repeat_s` (0: never).
+    """
+
+    name: str
+    kind: str
+    url: str | None = None
+    token_file: Path | None = None
+    command: str | None = None
+    least: str = "warning"
+    repeat_s: float = 14_400.0
+    timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """How the daemon logs: level name, and text (for people), json (for journald) or auto (json when no terminal)."""
 
@@ -268,6 +303,9 @@ class ProbeSettings:
     stability: StabilitySettings = StabilitySettings()
     holdover: HoldoverSettings = HoldoverSettings()
     utc: UtcSettings = UtcSettings()
+    alerts: AlertSettings = AlertSettings()
+    limits: tuple[Limit, ...] = ()
+    notify: tuple[NotifySettings, ...] = ()
     log: LogSettings = LogSettings()
     keys_file: Path | None = None
     leap_seconds_file: Path | None = None

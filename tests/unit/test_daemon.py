@@ -19,9 +19,18 @@ import aiohttp
 import pytest
 
 from probes.simulated import DemonstrationNetwork
+from timesync.alerts.limits import Limit
 from timesync.daemon import HISTORY_FILE, Daemon
 from timesync.errors import ConfigError, Problem, StoreError, TimesyncError
-from timesync.settings import HttpSettings, ProbeSettings, SiteSettings, SpoolSettings, TargetSettings
+from timesync.settings import (
+    AlertSettings,
+    HttpSettings,
+    NotifySettings,
+    ProbeSettings,
+    SiteSettings,
+    SpoolSettings,
+    TargetSettings,
+)
 from timesync.store.local import History, Selection
 from timesync.store.spool import Spool
 
@@ -362,3 +371,31 @@ def test_sigterm_ends_the_process_with_everything_stored(tmp_path: Path) -> None
     reasons = {record.fields["reason"] for record in history.records(Selection(target="silent"))}
     history.close()
     assert reasons == {"port_unreachable"}
+
+
+async def test_an_alert_is_stored_shown_and_told_and_known_after_a_restart(tmp_path: Path) -> None:
+    network, settings = await demonstration(tmp_path)
+    told = tmp_path / "told"
+    tell = NotifySettings("file", "command", command=f"/usr/bin/tee -a {told}", least="info")
+    tight, wide = Limit("tight", 1e-12), Limit("wide", 100.0)
+    alerts = AlertSettings(patience=0.0)
+
+    def limited(limit: Limit) -> ProbeSettings:
+        targets = tuple(replace(target, limit=limit) for target in settings.targets)
+        return replace(settings, targets=targets, alerts=alerts, notify=(tell,))
+
+    async with running(limited(tight)) as daemon:
+        await until(lambda: told.exists() and "beyond the limit" in told.read_text())
+        firing = {alert.kind.name for alert in daemon.alerts.active()}
+        assert firing & {"possible_breach", "certain_breach"}
+        await asyncio.sleep(1.1)  # a beat
+        metrics = (await get(daemon, "/metrics"))[1]
+        assert "timesync_limit_seconds{" in metrics
+        assert 'messenger="file"' in metrics
+    first = told.read_text().count("CRITICAL") + told.read_text().count("WARNING")
+    async with running(limited(wide)) as daemon:
+        await until(lambda: "over: " in told.read_text())
+        await until(lambda: not daemon.alerts.active())
+    await network.stop()
+    assert told.read_text().count("CRITICAL") + told.read_text().count("WARNING") == first
+    assert {"alert_firing", "alert_resolved"} <= set(events(tmp_path))

@@ -22,6 +22,8 @@ WITHOUT_UNIT = {
         for end in ("", "_lower", "_upper")
     ),
     "timesync_reference_standing",
+    "timesync_alerts_firing",
+    "timesync_leap_disagreement",
     "timesync_stratum",
     "timesync_leap",
     "timesync_ptp_clock_class",

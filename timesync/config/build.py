@@ -8,9 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from timesync.alerts.limits import PROFILES, Limit
 from timesync.config.checks import room_for_timeout
 from timesync.reference.link import initial_tie
 from timesync.settings import (
+    AlertSettings,
     HistorySettings,
     HoldoverSettings,
     HttpSettings,
@@ -19,6 +21,7 @@ from timesync.settings import (
     LinkSettings,
     LocalReferenceSettings,
     LogSettings,
+    NotifySettings,
     ProbeSettings,
     SiteSettings,
     SpoolSettings,
@@ -54,12 +57,21 @@ def build(draft: Draft, environment: Mapping[str, str]) -> ProbeSettings:
     local = values["local_reference"]
     links = tuple(_link(section) for section in draft.many["link"])
     by_reference = {link.reference: link for link in links}
+    limits = tuple(Limit(**limit.values) for limit in draft.many["limit"])
+    by_name = {**PROFILES, **{limit.name: limit for limit in limits}}
+    default_limit = values["alerts"]["default_limit"]
     default = values["reference"]["default"] or _first_reference(draft)
     fallback = values["reference"]["fallback"]
     return ProbeSettings(
         site=SiteSettings(**values["site"]),
         targets=tuple(
-            _target(target, default, fallback, by_reference.get(target.values["name"]))
+            _target(
+                target,
+                default,
+                fallback,
+                by_reference.get(target.values["name"]),
+                by_name.get(target.values["limit"] or default_limit),
+            )
             for target in draft.many["target"]
         ),
         spool=SpoolSettings(**spool),
@@ -73,6 +85,9 @@ def build(draft: Draft, environment: Mapping[str, str]) -> ProbeSettings:
         stability=StabilitySettings(**values["stability"]),
         holdover=HoldoverSettings(**values["holdover"]),
         utc=UtcSettings(**values["utc"]),
+        alerts=AlertSettings(**values["alerts"]),
+        limits=limits,
+        notify=tuple(NotifySettings(**notify.values) for notify in draft.many["notify"]),
         log=LogSettings(**values["log"]),
         keys_file=values["keys"]["file"],
         leap_seconds_file=values["clock"]["leap_seconds_file"],
@@ -108,7 +123,11 @@ def _counted_to_its_end(section: Section) -> int:
 
 
 def _target(
-    target: Section, default_reference: str | None, fallback: tuple[str, ...], link: LinkSettings | None
+    target: Section,
+    default_reference: str | None,
+    fallback: tuple[str, ...],
+    link: LinkSettings | None,
+    limit: Limit | None,
 ) -> TargetSettings:
     values = target.values
     is_reference = "realises" in target.given
@@ -127,6 +146,7 @@ def _target(
         fallback=() if is_reference else values["fallback"] if "fallback" in target.given else fallback,
         options=dict(target.rest),
         path=_path(target),
+        limit=limit,
     )
 
 

@@ -10,6 +10,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from timesync import plugin
+from timesync.config.checks_alerts import check_limits, check_notify
 from timesync.config.keys import find_key
 from timesync.config.sections import report_unknown_key
 from timesync.config.wording import closest, joined, number_text, printable, shown
@@ -422,4 +423,6 @@ CHECKS: tuple[Callable[[Draft], None], ...] = (
     check_keys,
     check_leap_seconds,
     check_influx,
+    check_limits,
+    check_notify,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from timesync.config.keys_alerts import ALERTS, LIMIT, NOTIFY
 from timesync.config.keys_measuring import (
     CLOCK,
     KEYS,
@@ -43,6 +44,9 @@ TABLES: tuple[Table, ...] = (
     STABILITY,
     HOLDOVER,
     UTC,
+    ALERTS,
+    LIMIT,
+    NOTIFY,
     LOG,
 )
 

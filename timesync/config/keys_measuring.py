@@ -116,6 +116,14 @@ TARGET = Table(
             wrong_names=("fallbacks", "references", "backup"),
         ),
         Key(
+            "limit",
+            Type.NAME,
+            "the limit of the time error, either sign, that alerts judge by: one that comes with timesync, or of a `[[limit]]`",
+            '"g8271-class4"',
+            default_text="`default_limit` of `[alerts]`",
+            wrong_names=("limit_s", "profile"),
+        ),
+        Key(
             "realises",
             Type.UTC_K,
             "makes the target a reference: the UTC(k) that it realises",

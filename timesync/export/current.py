@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from timesync.model import Event, Record
     from timesync.plugin import EngineCounts
     from timesync.reasons import Reason
     from timesync.store.status import SpoolStatus
 
-__all__ = ["GRACE_S", "LIFE_INTERVALS", "Counts", "Current", "ProbeView", "Snapshot", "Tally", "TargetView"]
+__all__ = ["GRACE_S", "LIFE_INTERVALS", "Counts", "Current", "Declared", "ProbeView", "Snapshot", "Tally", "TargetView"]
 
 LIFE_INTERVALS = 3.0
 """How many poll intervals a measurement is shown: two misses in a row do not blank a panel, a third does."""
@@ -71,6 +71,16 @@ class Counts(NamedTuple):
     losses: Mapping[Reason, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What the configuration says of a target. `limit`: name and s; `tie_until_ns`: the end of its tie, Unix ns."""
+
+    reference: str | None = None
+    is_reference: bool = False
+    limit: tuple[str, float] | None = None
+    tie_until_ns: int | None = None
+
+
 class _Newest:
     """The newest record of its sort, and when it arrived first (monotonic seconds)."""
 
@@ -97,12 +107,13 @@ class _Newest:
 class _Target:
     """What is known of one target."""
 
-    __slots__ = ("answered", "interval_s", "labels", "latest", "measured", "protocol", "stability", "stack")
+    __slots__ = ("answered", "declared", "interval_s", "labels", "latest", "measured", "protocol", "stability", "stack")
 
     def __init__(self, labels: Mapping[str, str], protocol: str, interval_s: float) -> None:
         self.labels = labels
         self.protocol = protocol
         self.interval_s = interval_s
+        self.declared: Declared | None = None
         self.latest = _Newest()
         self.measured = _Newest()
         self.answered = _Newest()
@@ -124,6 +135,8 @@ class TargetView(NamedTuple):
     counts: Counts | None
     stability: Sequence[Record] = ()
     stack: Sequence[Record] = ()
+    declared: Declared | None = None
+    leap_disagrees: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +155,8 @@ class ProbeView:
     faults: Sequence[tuple[str, str, str, float]] = ()
     references: Sequence[tuple[str, str, float, float]] = ()
     standings: Mapping[str, str] = field(default_factory=dict)
+    alerts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +188,9 @@ class Current:
         self._references: Sequence[tuple[str, str, float, float]] = ()
         self._standings: Mapping[str, str] = {}
         self._events: dict[tuple[str, str], int] = {}
+        self._leap_disagreements: Collection[str] = ()
+        self._alerts: Mapping[tuple[str, str], int] = {}
+        self._notifications: Mapping[tuple[str, str], int] = {}
 
     def add_target(self, name: str, *, protocol: str, interval_s: float) -> None:
         """Begin to show a target, or change its interval; what is shown of it goes on unless the protocol is another."""
@@ -182,6 +200,22 @@ class Current:
             return
         labels = {**self._labels, "target": name, "protocol": protocol}
         self._targets[name] = _Target(labels, protocol, interval_s)
+
+    def declare(self, name: str, declared: Declared) -> None:
+        """Show what the configuration says of a target that is shown."""
+        self._targets[name].declared = declared
+
+    def set_leap_disagreements(self, targets: Collection[str]) -> None:
+        """Show that these targets announce another leap second than the table."""
+        self._leap_disagreements = targets
+
+    def set_alerts(self, firing: Mapping[tuple[str, str], int]) -> None:
+        """Show how many alerts fire, by kind and severity."""
+        self._alerts = firing
+
+    def set_notifications(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """Show what came of telling people, by messenger and result."""
+        self._notifications = counts
 
     def remove_target(self, name: str) -> None:
         """Stop showing a target, at once and with all its series. A name that is not known is fine."""
@@ -293,6 +327,8 @@ class Current:
                     None if tally is None else Counts(tally.polls, tally.replies, tally.register, dict(tally.losses)),
                     [record for record, until_s in target.stability.values() if now_s <= until_s],
                     reports,
+                    target.declared,
+                    None if target.answered.record is None else name in self._leap_disagreements,
                 )
             )
         probe = ProbeView(
@@ -308,5 +344,7 @@ class Current:
             faults=self._faults,
             references=self._references,
             standings=self._standings,
+            alerts=self._alerts,
+            notifications=self._notifications,
         )
         return Snapshot(self._labels, views, probe, self._events.copy())

@@ -267,6 +267,26 @@ _TABLE: tuple[Metric, ...] = (
         "When the newest measurement (or report) was made, on the probe's clock, Unix time. Kept while the target is configured.",
     ),
     _target_kept(_G, "timesync_poll_interval_seconds", "The target's poll interval."),
+    _target_kept(
+        _G,
+        "timesync_target_info",
+        "What is configured: the reference that the target is compared with, and its role, reference or target; always 1.",
+        "reference",
+        "role",
+    ),
+    _target_kept(
+        _G, "timesync_limit_seconds", "The limit of the time error, either sign, that alerts judge by.", "limit"
+    ),
+    _target_kept(
+        _G,
+        "timesync_tie_expiry_timestamp_seconds",
+        "Until when the declared tie of a reference to UTC(k) holds, Unix time; absent where no end is declared.",
+    ),
+    _target_kept(
+        _G,
+        "timesync_leap_disagreement",
+        "1 if the target announces another leap second than the table has, 0 if it does not; absent before it has answered.",
+    ),
     # Stability, computed as the samples come.
     *_stability("adev", "Allan deviation", seconds=False),
     *_stability("oadev", "Overlapping Allan deviation", seconds=False),
@@ -332,6 +352,14 @@ _TABLE: tuple[Metric, ...] = (
     ),
     _probe(_G, "timesync_event_loop_lag_seconds", "How late the event loop woke up, newest check."),
     _probe(_G, "timesync_schedule_lag_seconds", "How late the newest poll began."),
+    _probe(_G, "timesync_alerts_firing", "Alerts that fire, by kind and severity.", "alert", "severity"),
+    _probe(
+        _C,
+        "timesync_notifications_total",
+        "Alerts told by a messenger (sent), tries that failed (failed), alerts given up (dropped).",
+        "messenger",
+        "result",
+    ),
     _probe(_C, "timesync_events_total", "Events, by kind and severity.", "kind", "severity"),
     _probe(
         _C, "timesync_packets_refused_total", "Packets that were not believed, whenever they came.", "engine", "reason"

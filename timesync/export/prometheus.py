@@ -221,6 +221,10 @@ class Exposition:
         self._started_s = start_time_s()
         self._rendering: asyncio.Task[bytes] | None = None
         self.add_target = self._current.add_target
+        self.declare = self._current.declare
+        self.set_leap_disagreements = self._current.set_leap_disagreements
+        self.set_alerts = self._current.set_alerts
+        self.set_notifications = self._current.set_notifications
         self.remove_target = self._current.remove_target
         self.observe_event = self._current.observe_event
         self.set_spool = self._current.set_spool

@@ -131,11 +131,29 @@ def _target_samples(view: TargetView) -> Iterator[Sample]:
     if view.last_sample_ns is not None:
         yield Sample("timesync_last_sample_timestamp_seconds", labels, view.last_sample_ns / 1e9)
     yield Sample("timesync_poll_interval_seconds", labels, view.interval_s)
+    yield from _declared_samples(view)
     for record in view.stability:
         made = _holdover_samples if record.measurement == "holdover" else _stability_samples
         yield from made(record, labels)
     for record in view.stack:
         yield from _stack_samples(record, labels)
+
+
+def _declared_samples(view: TargetView) -> Iterator[Sample]:
+    """What is configured of a target, for alerts and dashboards."""
+    labels, declared = view.labels, view.declared
+    if declared is not None:
+        own = {**labels, "role": "reference" if declared.is_reference else "target"}
+        if declared.reference is not None:
+            own["reference"] = declared.reference
+        yield Sample("timesync_target_info", own, 1)
+        if declared.limit is not None:
+            name, error_s = declared.limit
+            yield Sample("timesync_limit_seconds", {**labels, "limit": name}, error_s)
+        if declared.tie_until_ns is not None:
+            yield Sample("timesync_tie_expiry_timestamp_seconds", labels, declared.tie_until_ns / 1e9)
+    if view.leap_disagrees is not None:
+        yield Sample("timesync_leap_disagreement", labels, view.leap_disagrees)
 
 
 def _stack_samples(record: Record, labels: Mapping[str, str]) -> Iterator[Sample]:
@@ -271,6 +289,10 @@ def _probe_samples(probe: ProbeView, labels: Mapping[str, str]) -> Iterator[Samp
         "timesync_leap_table_expiry_timestamp_seconds": _seconds(probe.leap_expiry_ns),
     }
     yield from _known(values, labels)
+    for (alert, severity), count in probe.alerts.items():
+        yield Sample("timesync_alerts_firing", {**labels, "alert": alert, "severity": severity}, count)
+    for (messenger, result), count in probe.notifications.items():
+        yield Sample("timesync_notifications_total", {**labels, "messenger": messenger, "result": result}, count)
     for kind, counts in probe.engines.items():
         for reason, count in counts.refused.items():
             yield Sample("timesync_packets_refused_total", {**labels, "engine": kind, "reason": reason}, count)

@@ -1,0 +1,111 @@
+"""Alerts from the pipeline's states: each named fault is told by its alert and no other; nothing is told of a site that is well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from support.alertsim import FAULTS, Site
+
+from timesync.alert_service import STATE_FILE
+from timesync.alerts.book import Phase
+from timesync.alerts.kinds import KINDS, Scope
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_named_faults_are_those_of_all_alerts():
+    told_of = {kind for fault in FAULTS.values() for kind, _ in fault.expected}
+    of_states = {kind.name for kind in KINDS if kind.scope is not Scope.MONITOR}
+    assert of_states - told_of == {"stale", "not_traceable"}  # these are below
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_told_by_its_alert_and_no_other(name: str, tmp_path: Path) -> None:
+    fault, site = FAULTS[name], Site(tmp_path, step_s=2.0)
+    site.run(fault.warm_s)
+    assert site.told == []
+    fault.begin(site)
+    site.run(fault.within_s)
+    begun = {alert.key for _, alert in site.told}
+    assert fault.expected <= begun
+    assert begun <= fault.expected | fault.also_allowed
+    kinds = [event.kind for event in site.events]
+    assert kinds.count("alert_firing") == sum(alert.phase is Phase.FIRING for _, alert in site.told)
+
+
+def test_a_dead_reference_is_one_alert_and_its_end_is_told(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.run(300)
+    site.servers["utc"].loss = 1.0
+    site.run(1800)
+    site.servers["utc"].loss = 0.0
+    site.run(600)
+    assert [(alert.kind.name, alert.target, alert.phase.value) for _, alert in site.told] == [
+        ("reference_lost", "utc", "firing"),
+        ("reference_lost", "utc", "resolved"),
+    ]
+    firing, over = site.events
+    assert (firing.kind, firing.severity.value, over.kind, over.severity.value) == (
+        *("alert_firing", "error"),
+        *("alert_resolved", "info"),
+    )
+    assert firing.evidence["alert"] == "reference_lost"
+
+
+def test_a_tie_that_has_ended_loses_the_reference_and_targets_are_not_told_one_by_one(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.tie_until_ns = site.now_ns() + 400 * 10**9
+    site.begin()
+    site.run(1500)
+    assert {key for key in site.firing() if key[0] != "tie_expiring"} == {
+        ("reference_lost", "utc"),
+        ("reference_lost", "utc2"),
+    }
+    (lost,) = {alert.why for _, alert in site.told if alert.kind.name == "reference_lost"}
+    assert lost == "reference_expired"
+
+
+def test_polls_that_no_longer_come_are_told_as_stale(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.run(120)
+    site._due.clear()
+    site.run(600)
+    assert {kind for kind, _ in site.firing()} == {"stale", "reference_lost"}
+
+
+def test_what_fires_is_known_after_a_restart_and_told_to_be_over_once(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.run(100)
+    site.servers["ntp1"].error = lambda _: 10e-3
+    site.run(200)
+    assert site.firing() == {("certain_breach", "ntp1")}
+    site.begin()
+    site.run(600)
+    assert len(site.told) == 1
+    assert [alert.key for alert in site.alerts.active()] == [("certain_breach", "ntp1")]
+    site.servers["ntp1"].error = lambda _: 0.0
+    site.run(600)
+    assert [alert.phase.value for _, alert in site.told] == ["firing", "resolved"]
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b'[{"alert": "gone"}]', b"\xff"])
+def test_a_state_file_that_cannot_be_read_is_let_go(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / STATE_FILE).write_bytes(content)
+    site = Site(tmp_path)
+    site.run(60)
+    assert site.told == []
+    assert "cannot be read" in caplog.text
+
+
+def test_counts_name_every_alert(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.servers["ntp1"].loss = 1.0
+    site.run(400)
+    counts = site.alerts.counts()
+    assert counts["unreachable", "critical"] == 1
+    assert sum(counts.values()) == 1
+    assert {kind for kind, _ in counts} == {kind.name for kind in KINDS if kind.scope is not Scope.MONITOR}

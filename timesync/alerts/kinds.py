@@ -1,0 +1,474 @@
+"""The one description of every alert: signal, threshold, patience, what silences it, what it means and what to do.
+
+Rule: the daemon's own alerts (`book`) and the rules for Prometheus (`prometheus`) are both made from `KINDS`: text and threshold
+cannot drift apart. A threshold is crossed above, or below where `below` says so; a firing alert ends only beyond `clear`, for
+`hold_s`. `silenced_by` names alerts whose condition, holding for the same target, makes this one no news of its own;
+`needs_reference` is silent while the target's reference is lost. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from timesync.alerts.facts import HOLDOVER_CLASSES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["DRIFT", "KINDS", "KIND_OF", "RECORDED", "AlertKind", "Level", "Scope", "Signal"]
+
+FORECAST_H = 4
+DRIFT = 15e-6
+"""How far the probe's clock may drift, s/s, between measurements of two references (RFC 5905)."""
+
+WINDOW_MIN = 10
+
+
+class Scope(StrEnum):
+    """What an alert speaks of."""
+
+    TARGET = "target"
+    PROBE = "probe"
+    MONITOR = "monitor"  # the probe as Prometheus sees it: the daemon cannot tell of its own end
+
+
+class Level(StrEnum):
+    """How soon somebody has to act: at once (wake me), today, when there is time."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A quantity: its name in `facts`, what it is, its unit, and the PromQL of the same."""
+
+    name: str
+    meaning: str
+    unit: str
+    promql: str
+
+    @property
+    def read(self) -> Callable[[object], float | None]:
+        """From facts to the value, None where it is not known."""
+        return attrgetter(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertKind:
+    """One alert. `name` is stored, alerted on and the anchor of its runbook: it is never changed."""
+
+    name: str
+    title: str
+    title_zh: str
+    scope: Scope
+    level: Level
+    signal: Signal
+    threshold: float
+    clear: float
+    grace_s: float
+    hold_s: float
+    means: str
+    action: str
+    below: bool = False
+    silenced_by: tuple[str, ...] = ()
+    needs_reference: bool = False
+
+    @property
+    def rule(self) -> str:
+        """Its name in Prometheus."""
+        return "Timesync" + "".join(word.capitalize() for word in self.name.split("_"))
+
+    def holds(self, value: float, *, firing: bool) -> bool:
+        """Whether the condition holds, for one that is firing until `clear`."""
+        threshold = self.clear if firing else self.threshold
+        return value < threshold if self.below else value > threshold
+
+
+_INFO = "timesync_target_info"
+_ON = "on (site, probe, target, protocol)"
+_LIMIT = f"/ {_ON} group_left (limit) timesync_limit_seconds"
+_CLAIM = f"(1 - timesync_utc_claim) * {_ON} group_left (reference)"
+GREATEST = Signal(
+    "greatest_ratio",
+    "(|time error| + bound) / limit",
+    "",
+    f"(abs(timesync_time_error_seconds) + timesync_time_error_bound_seconds) {_LIMIT}",
+)
+LEAST = Signal(
+    "least_ratio",
+    "(|time error| - bound) / limit",
+    "",
+    f"(abs(timesync_time_error_seconds) - timesync_time_error_bound_seconds) {_LIMIT}",
+)
+FORECAST = Signal(
+    "forecast_ratio",
+    f"|time error in {FORECAST_H} h, if it goes on as in the last 3 h| / limit",
+    "",
+    f"(abs(predict_linear(timesync_time_error_seconds[3h], {FORECAST_H * 3600})) and "
+    f"timesync_time_error_seconds offset 1h) {_LIMIT}",
+)
+REACHABILITY = Signal("reachability", "measured share of the last 8 polls", "", "timesync_reachability_ratio")
+AGE = Signal(
+    "age_intervals",
+    "age of the newest measurement in poll intervals",
+    "intervals",
+    "(time() - timesync_last_sample_timestamp_seconds) / timesync_poll_interval_seconds",
+)
+LOST = Signal("reference_lost", "1: a reference without a claim", "", f'{_CLAIM} {_INFO}{{role="reference"}}')
+UNTRACEABLE = Signal(
+    "untraceable",
+    "1: no claim, and a reference is configured",
+    "",
+    f'{_CLAIM} {_INFO}{{role="target",reference!=""}}',
+)
+HOLDOVER = Signal(
+    "in_holdover",
+    "1: clockClass of a clock without its source",
+    "",
+    " + ".join(f"(timesync_ptp_clock_class == bool {number})" for number in HOLDOVER_CLASSES),
+)
+LEAP = Signal("leap_trouble", "1: announces another leap second than the table", "", "timesync_leap_disagreement")
+GRANDMASTERS = Signal(
+    "grandmaster_changes",
+    f"other grandmasters in {WINDOW_MIN} min",
+    "",
+    "count without (grandmaster) (count without (port_identity, domain, timescale) "
+    f"(count_over_time(timesync_ptp_master_info[{WINDOW_MIN}m]))) - 1",
+)
+TIE_DAYS = Signal(
+    "tie_days", "days until the reference's tie ends", "d", "(timesync_tie_expiry_timestamp_seconds - time()) / 86400"
+)
+LEAP_DAYS = Signal(
+    "leap_list_days",
+    "days until the leap-second table ends",
+    "d",
+    "(timesync_leap_table_expiry_timestamp_seconds - time()) / 86400",
+)
+SPOOL_AGE = Signal(
+    "spool_age_s", "age of the oldest record not delivered", "s", "time() - timesync_spool_oldest_timestamp_seconds"
+)
+SPOOL_FILL = Signal(
+    "spool_fill", "used share of the spool's limit", "", "timesync_spool_bytes / timesync_spool_limit_bytes"
+)
+UNWRITABLE = Signal("spool_unwritable", "1: the disk refuses writes", "", "1 - timesync_spool_writable")
+STEPS = Signal(
+    "clock_steps",
+    f"steps of the probe's clock in {WINDOW_MIN} min",
+    "",
+    f"increase(timesync_clock_steps_total[{WINDOW_MIN}m])",
+)
+DISAGREEMENT = Signal(
+    "disagreement_s",
+    "how far references are apart beyond their bounds",
+    "s",
+    "max by (site, probe) (timesync:reference_low_seconds) - min by (site, probe) (timesync:reference_high_seconds)",
+)
+DOWN = Signal("down", "1: /metrics cannot be scraped", "", '1 - up{job="timesync"}')
+
+_T, _P = Scope.TARGET, Scope.PROBE
+_CRITICAL, _WARNING, _INFO_LEVEL = Level.CRITICAL, Level.WARNING, Level.INFO
+
+_OF_REFERENCE = f'timesync_offset_seconds * {_ON} {_INFO}{{role="reference"}} - {_ON} timesync_time_error_seconds'
+_WIDTHS = (
+    "timesync_offset_bound_seconds",
+    "timesync_time_error_bound_seconds",
+    f"timesync_poll_interval_seconds * {DRIFT:g}",
+)
+RECORDED: dict[str, str] = {
+    "timesync:error_greatest_seconds": "abs(timesync_time_error_seconds) + timesync_time_error_bound_seconds",
+    "timesync:error_least_seconds": "abs(timesync_time_error_seconds) - timesync_time_error_bound_seconds",
+    "timesync:sample_age_seconds": "time() - timesync_last_sample_timestamp_seconds",
+    "timesync:reference_low_seconds": " ".join((_OF_REFERENCE, *(f"- {_ON} {width}" for width in _WIDTHS))),
+    "timesync:reference_high_seconds": " ".join((_OF_REFERENCE, *(f"+ {_ON} {width}" for width in _WIDTHS))),
+}
+"""What Prometheus computes besides: the ends of |time error|, and of where each reference says that UTC(k) is."""
+
+KINDS: tuple[AlertKind, ...] = (
+    AlertKind(
+        "reference_lost",
+        "Reference lost",
+        "参考丢失",
+        _T,
+        _CRITICAL,
+        LOST,
+        0.5,
+        0.5,
+        120,
+        60,
+        "a reference carries no claim against UTC(k): nothing that is compared with it is traceable now",
+        "see why in timesync_utc_claim_absent_info; look at the reference's server, its path, and the end of its tie",
+    ),
+    AlertKind(
+        "unreachable",
+        "Target unreachable",
+        "目标不可达",
+        _T,
+        _CRITICAL,
+        REACHABILITY,
+        0.01,
+        0.2,
+        120,
+        60,
+        "none of the last eight polls gave a measurement",
+        "see the reasons in timesync_losses_total; check the server, then the path and firewalls",
+        below=True,
+        silenced_by=("reference_lost",),
+    ),
+    AlertKind(
+        "stale",
+        "No fresh measurement",
+        "测量过期",
+        _T,
+        _WARNING,
+        AGE,
+        12,
+        4,
+        60,
+        30,
+        "the newest measurement is older than twelve poll intervals",
+        "see whether the probe polls at all (timesync_polls_total), whether a server told it to stop, and its log",
+        silenced_by=("reference_lost", "unreachable"),
+    ),
+    AlertKind(
+        "loss",
+        "Polls are lost",
+        "轮询丢失",
+        _T,
+        _WARNING,
+        REACHABILITY,
+        0.7,
+        0.85,
+        300,
+        300,
+        "more than a quarter of the polls give no measurement",
+        "see the reasons in timesync_losses_total: time-outs point to the path, kisses to the server's rate limit",
+        below=True,
+        silenced_by=("reference_lost", "unreachable", "stale"),
+    ),
+    AlertKind(
+        "certain_breach",
+        "Beyond the limit",
+        "确定超限",
+        _T,
+        _CRITICAL,
+        LEAST,
+        1.0,
+        0.9,
+        30,
+        120,
+        "the time error less its bound is beyond the limit: whatever the path does, the clock is wrong",
+        "take the clock out of service or correct it; note the interval, it has to be reported where a regulation applies",
+    ),
+    AlertKind(
+        "possible_breach",
+        "Perhaps beyond the limit",
+        "可能超限",
+        _T,
+        _WARNING,
+        GREATEST,
+        1.0,
+        0.9,
+        300,
+        300,
+        "the time error and its bound together reach beyond the limit: that the clock is within cannot be shown",
+        "see which part of the bound is large (Traceability dashboard): most often the path's delay; then the clock itself",
+        silenced_by=("certain_breach",),
+    ),
+    AlertKind(
+        "forecast_breach",
+        "Limit will be crossed",
+        "即将超限",
+        _T,
+        _WARNING,
+        FORECAST,
+        1.0,
+        0.9,
+        1800,
+        1800,
+        f"if the time error goes on as in the last three hours it is beyond the limit within {FORECAST_H} hours",
+        "see whether the clock is in holdover or has lost its discipline, and correct it before the limit is crossed",
+        silenced_by=("certain_breach", "possible_breach"),
+    ),
+    AlertKind(
+        "not_traceable",
+        "No claim against UTC(k)",
+        "无法溯源",
+        _T,
+        _WARNING,
+        UNTRACEABLE,
+        0.5,
+        0.5,
+        300,
+        60,
+        "the target is measured, and nothing can be said of it against UTC(k)",
+        "see the reason in timesync_utc_claim_absent_info; it names what is missing and deploy/METRICS.md what to do",
+        silenced_by=("unreachable", "stale"),
+        needs_reference=True,
+    ),
+    AlertKind(
+        "holdover",
+        "Grandmaster in holdover",
+        "主时钟守时",
+        _T,
+        _WARNING,
+        HOLDOVER,
+        0.5,
+        0.5,
+        60,
+        300,
+        "the clockClass says that the grandmaster has lost its source and lives on its oscillator",
+        "see to the grandmaster's antenna or upstream; the Holdover dashboard says how long its limit holds",
+        silenced_by=("unreachable", "stale"),
+    ),
+    AlertKind(
+        "leap_trouble",
+        "Leap second announced wrongly",
+        "闰秒预告异常",
+        _T,
+        _WARNING,
+        LEAP,
+        0.5,
+        0.5,
+        60,
+        60,
+        "the server announces a leap second that the table does not have, or none where the table has one",
+        "compare with IERS Bulletin C; correct the server's leap-second source, or the probe's leap-seconds.list",
+        silenced_by=("unreachable", "stale"),
+    ),
+    AlertKind(
+        "grandmaster_change",
+        "Grandmaster changed",
+        "主时钟切换",
+        _T,
+        _INFO_LEVEL,
+        GRANDMASTERS,
+        0.5,
+        0.5,
+        0,
+        60,
+        "another PTP grandmaster than ten minutes ago is followed",
+        "see whether it was meant; if not, look at the former one's clockClass, priorities and network",
+    ),
+    AlertKind(
+        "tie_expiring",
+        "Tie to UTC(k) about to end",
+        "校准即将到期",
+        _T,
+        _WARNING,
+        TIE_DAYS,
+        14,
+        14,
+        0,
+        60,
+        "the calibration or declaration that ties a reference to UTC(k) ends within two weeks; then claims end",
+        "have the reference calibrated and write the new value and end into the configuration",
+        below=True,
+    ),
+    AlertKind(
+        "reference_disagreement",
+        "References disagree",
+        "参考不一致",
+        _P,
+        _CRITICAL,
+        DISAGREEMENT,
+        0.0,
+        0.0,
+        120,
+        120,
+        "the references of a site are further apart than their bounds allow: at least one of them is wrong",
+        "compare them on the Network dashboard; take the one that stands alone out of service, and check its calibration",
+    ),
+    AlertKind(
+        "clock_stepped",
+        "Probe's clock stepped",
+        "探针时钟跳变",
+        _P,
+        _INFO_LEVEL,
+        STEPS,
+        0.5,
+        0.5,
+        0,
+        60,
+        "the clock of the probe's host was stepped; measurements before and after are not compared",
+        "find out what set it: a second time service, a hypervisor, a person; one step at boot is usual",
+    ),
+    AlertKind(
+        "leap_list_expiring",
+        "Leap-second table about to end",
+        "闰秒表即将到期",
+        _P,
+        _WARNING,
+        LEAP_DAYS,
+        30,
+        30,
+        0,
+        60,
+        "leap seconds are known for less than thirty days more; then announcements cannot be checked",
+        "get a new leap-seconds.list from IERS or update tzdata, and reload the probe",
+        below=True,
+    ),
+    AlertKind(
+        "spool_unwritable",
+        "Disk refuses records",
+        "磁盘拒绝写入",
+        _P,
+        _CRITICAL,
+        UNWRITABLE,
+        0.5,
+        0.5,
+        10,
+        30,
+        "the probe cannot write to its spool: measurements are held in memory only",
+        "see to the disk: space, rights, errors in the kernel's log; what is held is written once it takes writes",
+    ),
+    AlertKind(
+        "spool_filling",
+        "Spool nearly full",
+        "缓存将满",
+        _P,
+        _CRITICAL,
+        SPOOL_FILL,
+        0.8,
+        0.7,
+        60,
+        300,
+        "the spool uses more than 80 % of its limit; when it is full, records are given up by when_full",
+        "bring the database back, or raise max_bytes of [spool]",
+    ),
+    AlertKind(
+        "spool_growing",
+        "Records wait to be delivered",
+        "记录积压",
+        _P,
+        _WARNING,
+        SPOOL_AGE,
+        600,
+        300,
+        120,
+        60,
+        "the oldest record that a sink lacks is older than ten minutes",
+        "see timesync_sink_available and the log: the database is away, refuses, or is too slow; nothing is lost meanwhile",
+        silenced_by=("spool_filling",),
+    ),
+    AlertKind(
+        "probe_down",
+        "Probe cannot be scraped",
+        "探针无响应",
+        Scope.MONITOR,
+        _CRITICAL,
+        DOWN,
+        0.5,
+        0.5,
+        60,
+        60,
+        "Prometheus gets no answer from the probe: it, its host or the path to it is down",
+        "look at the host and at `systemctl status timesync-probe`; its spool keeps what it measured",
+    ),
+)
+
+KIND_OF = {kind.name: kind for kind in KINDS}
