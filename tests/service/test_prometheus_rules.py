@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,6 @@ from timesync.alerts.prometheus import rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 DAY_S = 86_400
 STEP_S = 15
@@ -183,3 +183,14 @@ def test_promtool_would_say_so_if_an_alert_were_missing(lab, tmp_path):
     lab("promtool")
     done = promtool(tmp_path, [scenario("nothing is wrong", {}, fires("20m", ("holdover", "t")))])
     assert done.returncode == 1
+
+
+def test_the_examples_for_prometheus_and_alertmanager_are_good(lab):
+    lab("promtool", "amtool")
+    folder = Path(__file__).parents[2] / "dashboards" / "prometheus"
+    for command in (
+        [binary("promtool"), "check", "config", folder / "prometheus.example.yml"],
+        [binary("amtool"), "check-config", folder / "alertmanager.example.yml"],
+    ):
+        checked = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -17,6 +17,7 @@ from support.debian import binary, environment
 from support.exposition import ROW, Counted
 from support.process import Program
 
+from timesync.export.current import Declared
 from timesync.export.document import EXPRESSIONS
 from timesync.export.metrics import METRICS
 from timesync.export.prometheus import Exposition
@@ -156,6 +157,9 @@ def filled(site: str, clock: Clock, tallies: dict[str, Counted]) -> Exposition:
     exposition.set_faults([("server", "step", "ntp1", 0.85), ("probe_clock", "step", "", 0.98)])
     exposition.set_engine_counts({"ntp": EngineCounts({"late": 1}, {"tx_stamps": 2})})
     exposition.observe_event(Event("clock_step", now_ns, Severity.WARNING, "stepped"))
+    exposition.declare("ntp1", Declared("ntp1", is_reference=True, limit=("tight", 1e-6), tie_until_ns=now_ns))
+    exposition.set_alerts({("loss", "warning"): 1})
+    exposition.set_notifications({("on-call", "sent"): 1})
     return exposition
 
 

@@ -1,0 +1,1 @@
+"""Grafana dashboards and rules, made from `source`; see README.md."""
