@@ -51,7 +51,9 @@ def observation(record: Record) -> Observation:
         )
     }
     x_s = None if itself else get("time_error_s")
-    return Observation(record.at_ns, answered, x_s=x_s, accuracy_s=get("clock_accuracy_s"), **named)  # type: ignore[arg-type] # a row's fields
+    accuracy_s = get("clock_accuracy_s")
+    named["accuracy_unknown"] = accuracy_s is None and "clock_accuracy" in record.fields
+    return Observation(record.at_ns, answered, x_s=x_s, accuracy_s=accuracy_s, **named)  # type: ignore[arg-type] # a row's fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,9 @@ class Watch:
         if self.detector.signs:
             found["signs"] = " ".join(self.detector.signs)
         rows = {"": found}
+        if self.detector.ending:
+            found["reason"] = "holdover_ending"  # it may have been set already: not the clock that coasted
+            return rows
         if len(self._tail) < LEAST:
             found["reason"] = "too_few_samples"
             found["samples"] = self._tail.samples

@@ -9,9 +9,9 @@ Signs (IEEE 1588-2019 7.6.2.5 and 8.2.4; RFC 5905 7.3, 11.1; ITU-T G.8275.1 tabl
     traceable     timeTraceable or frequencyTraceable was set while locked, and is not
     accuracy      clockAccuracy is worse than while locked
     unsynchronised  leap indicator 3, or stratum 0 or 16
-    source        the reference identifier names the clock itself, or the stratum is higher than while locked
+    source        the reference identifier names the clock itself as it never did, or the stratum is higher than while locked
     frozen        the reference timestamp stands still for much longer than it ever did while locked
-    dispersion    the root dispersion climbs beyond all that was seen while locked, at a rate that a stack adds (0.5 to 100 ppm)
+    dispersion    the root dispersion climbs beyond all that was seen while locked, at a rate that a stack adds (0.5 to 1000 ppm)
     phase         the phase has left where it was while locked, by far more than it scatters
 """
 
@@ -47,7 +47,7 @@ class State(StrEnum):
 class Observation:
     """One poll: what the target said (None: not said) and its phase against the reference (None: no claim).
 
-    answered False: the poll gave no usable answer at all.
+    answered False: the poll gave no usable answer at all. accuracy_unknown: it says that it has no limit to its accuracy.
     """
 
     at_ns: int
@@ -62,6 +62,7 @@ class Observation:
     accuracy_s: float | None = None
     time_traceable: bool | None = None
     frequency_traceable: bool | None = None
+    accuracy_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,10 @@ OWN_NAMES = ("127.127.1.", "127.0.0.1", "LOCL", "LCL", "ORPH")
 LONGER = 3.0  # times the longest interval of the reference timestamp while locked
 UNSEEN_S = 4096.0  # that interval where it was not seen: four of the longest usual polls (RFC 5905 7.2, 2^10 s)
 LEAST_POLLS = 4  # and at least so many of ours
-CLIMBS = (0.5e-6, 100e-6)  # s/s, at which root dispersion is grown between updates: chrony 1 ppm or more, ntpd 15 ppm
+CLIMBS = (
+    0.5e-6,
+    1000e-6,
+)  # s/s, at which root dispersion grows between updates: chrony 1 ppm and its skew, ntpd 15 ppm
 SLOW, FAST = 1 / 64, 1 / 4  # weights of the exponential means of phase
 AWAY = 3.0  # scatters between the fast and the slow mean (white noise scatters the fast by 0.4)
 NEAR = 1.5
@@ -155,6 +159,7 @@ class _Usual:
     longest_s: float = 0.0
     dispersion_s: float = 0.0
     updates: int = 0
+    names: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -174,6 +179,11 @@ class Detector:
     _first_ns: int | None = None
     _missed: int = 0
     _steady: int = 0
+
+    @property
+    def ending(self) -> bool:
+        """Whether it coasts, but the signs of that have begun to be gone."""
+        return self.state.coasting and self._against > 0
 
     def observe(self, seen: Observation) -> Transition | None:
         """Take in one poll."""
@@ -222,11 +232,12 @@ class Detector:
             found.append("clock_class")
         if usual.traceable and (seen.time_traceable is False or seen.frequency_traceable is False):
             found.append("traceable")
-        if seen.accuracy_s is not None and usual.accuracy_s is not None and seen.accuracy_s > usual.accuracy_s:
+        if usual.accuracy_s is not None and (seen.accuracy_unknown or (seen.accuracy_s or 0.0) > usual.accuracy_s):
             found.append("accuracy")
         if seen.leap == 3 or seen.stratum in (0, 16):
             found.append("unsynchronised")
-        own = seen.reference_id is not None and seen.reference_id.startswith(OWN_NAMES)
+        name = seen.reference_id
+        own = name is not None and name.startswith(OWN_NAMES) and name not in usual.names
         if usual.stratum is not None and (own or (seen.stratum or 0) > usual.stratum):
             found.append("source")
         found += self._stale(seen)
@@ -305,6 +316,8 @@ class Detector:
             usual.accuracy_s = seen.accuracy_s
         if seen.stratum:
             usual.stratum = seen.stratum
+        if seen.reference_id is not None and seen.reference_id not in usual.names:
+            usual.names = (*usual.names[-7:], seen.reference_id)  # a server has several sources
         usual.dispersion_s = max(usual.dispersion_s * 0.999, seen.root_dispersion_s or 0.0)
 
     def _enter(self, state: State, seen: Observation) -> Transition:
