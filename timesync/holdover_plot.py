@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot"]
 
-MOST = 4000  # points of the history that are drawn
+MOST = 800  # points of the history that are drawn, evenly chosen
 PAST = 1.0  # of the horizon: how much of the history is shown at most
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "\N{GREEK SMALL LETTER MU}s"), (1e-9, "ns"))
 SPANS = (

@@ -50,7 +50,7 @@ def observation(record: Record) -> Observation:
             *("clock_class", "time_traceable", "frequency_traceable"),
         )
     }
-    x_s = None if itself else get("time_error_s")
+    x_s = None if itself or get("quality") == "carried" else get("time_error_s")
     accuracy_s = get("clock_accuracy_s")
     named["accuracy_unknown"] = accuracy_s is None and "clock_accuracy" in record.fields
     return Observation(record.at_ns, answered, x_s=x_s, accuracy_s=accuracy_s, **named)  # type: ignore[arg-type] # a row's fields

@@ -219,6 +219,7 @@ class Quality(StrEnum):
 
     INTERPOLATED = "interpolated"  # between the measurements of it before and after
     HELD = "held"  # from the measurements on one side only
+    CARRIED = "carried"  # it is lost; the probe's own clock carries it on
     LOCAL = "local"  # it is the probe's own clock
     ITSELF = "itself"  # the target is the reference
     NONE = "none"  # not at all: there is no claim

@@ -166,7 +166,12 @@ class Pipeline:
                 self._local.resume(before)
         wanted = {
             target.name: Differencer(
-                target.name, target.tie, max_age_s=settings.reference_max_age_s, phi=self._phi, slewed=self._slewed
+                target.name,
+                target.tie,
+                max_age_s=settings.reference_max_age_s,
+                phi=self._phi,
+                slewed=self._slewed,
+                carry_s=settings.reference_carry_s,
             )
             for target in settings.targets
             if target.tie is not None

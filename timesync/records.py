@@ -63,7 +63,10 @@ FIELDS: Mapping[str, Field] = {
     "coverage_factor": Field("float", "", "the coverage factor of time_error_expanded_s"),
     "claim": Field("str", "", '"valid", or the reason why there is no claim against UTC(k)'),
     "quality": Field(
-        "str", "", "how the reference was had: interpolated, held (from one side), local, itself, none (no claim)"
+        "str",
+        "",
+        "how the reference was had: interpolated, held (from one side), carried (it is lost: by the probe's own clock), local, "
+        "itself, none (no claim)",
     ),
     "reference_changes": Field(
         "int",

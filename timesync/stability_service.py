@@ -132,6 +132,8 @@ class StabilityService:
             if record.measurement != TIME_ERROR or fields.get("claim") != CLAIM_VALID:
                 continue
             target, reference = tags.get("target", ""), tags.get("reference", "")
+            if fields.get("quality") == "carried":
+                continue  # that is the probe's clock, not the reference
             if target == reference or target not in self._intervals or "time_error_s" not in fields:
                 continue
             series = self._series.get(target)

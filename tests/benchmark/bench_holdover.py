@@ -1,7 +1,7 @@
 """Holdover: coverage and width of the forecast's band beside ntpstats on the same runs, first passages, detection, and cost.
 
 Known-parameter simulations: the band of what will be measured, at all samples of the horizon together; its width against the filter
-that is told the noises. ntpstats' envelope is its own 95 % band of the time interval error from the last sample. Run by `make bench`.
+that is told the noises. ntpstats' envelope is its own 95 % band of the time interval error from the last sample.
 """
 
 from __future__ import annotations

@@ -93,6 +93,7 @@ def build(draft: Draft, environment: Mapping[str, str]) -> ProbeSettings:
         leap_seconds_file=values["clock"]["leap_seconds_file"],
         reference_max_age_s=values["reference"]["max_age_s"],
         reference_settle_s=values["reference"]["settle_s"],
+        reference_carry_s=values["reference"]["carry_s"],
         oscillator_ppm=values["clock"]["oscillator_ppm"],
         coverage_factor=values["uncertainty"]["coverage_factor"],
         resolve_again_s=values["names"]["resolve_again_s"],

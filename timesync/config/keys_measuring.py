@@ -249,6 +249,18 @@ REFERENCE = Table(
             low=0.1,
             high=DAY_S,
         ),
+        Key(
+            "carry_s",
+            Type.NUMBER,
+            "how long after its last measurement a reference that is lost is carried on by the probe's own clock, with a bound "
+            "and an uncertainty that grow, and the quality `carried`; 0: not at all",
+            "3600",
+            unit="s",
+            default=0.0,
+            low=0,
+            high=7 * DAY_S,
+            wrong_names=("holdover_s", "carry"),
+        ),
     ),
     wrong_names=("references",),
 )

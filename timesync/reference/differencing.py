@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from timesync.model import ClockOffset, Quality, TimeError
 from timesync.reasons import Reason
+from timesync.reference.carrying import Carrier
 from timesync.timescale import GREATEST_RATE
 from timesync.uncertainty import PHI, SQRT3, TypeA, bound_of, standard_uncertainty_s, steady
 
@@ -67,6 +68,7 @@ class _AtInstant(NamedTuple):
     quality: Quality
     asymmetry_s: float
     u_asymmetry_s: float
+    u_carried_s: float | None = None
 
 
 def _at_ns(offset: ClockOffset) -> int:
@@ -82,12 +84,22 @@ class Differencer:
     offset may be handed in (in interleaved mode some polls later).
     """
 
-    def __init__(self, name: str, tie: Tie, *, max_age_s: float, phi: float = PHI, slewed: Slewed = steady) -> None:
+    def __init__(
+        self,
+        name: str,
+        tie: Tie,
+        *,
+        max_age_s: float,
+        phi: float = PHI,
+        slewed: Slewed = steady,
+        carry_s: float = 0.0,
+    ) -> None:
         self.name = name
         self.tie = self.declared = tie
         self._max_age_ns = round(max_age_s * 1e9)
         self._phi = phi
         self._slewed = slewed
+        self._carrier = Carrier(carry_s, phi, slewed, tie.bound_s)
         self._references: dict[int, list[ClockOffset]] = {}
         self._waiting: list[_Waiting] = []
         self._ready: deque[ClockOffset] = deque()
@@ -114,6 +126,7 @@ class Differencer:
         epoch = offset.clock_epoch
         same = self._references.setdefault(epoch, [])
         insort(same, offset, key=_at_ns)
+        self._carrier.reference(offset)
         # What waits is no older than the greatest age, and its bracket begins no earlier than that before it.
         useless = bisect_left(same, same[-1].at_ns - 2 * self._max_age_ns - self.late_ns, key=_at_ns)
         del same[: max(useless, len(same) - KEPT)]
@@ -236,6 +249,8 @@ class Differencer:
             "tie": self.tie.bound_s,
         }
         u = _standard_parts(bound, self.tie, self._scatter.get(offset.target))
+        if reference.u_carried_s is not None:
+            u["interpolation"] = reference.u_carried_s
         _add_asymmetry(bound, u, "asymmetry", offset.bound_asymmetry_s, offset.u_asymmetry_s)
         _add_asymmetry(bound, u, "reference_asymmetry", reference.asymmetry_s, reference.u_asymmetry_s)
         return _claimed(offset, self.name, self.tie, offset.offset_s - reference.offset_s, bound, u, reference.quality)
@@ -248,7 +263,7 @@ class Differencer:
         earlier = self._fresh(references[after - 1], at_ns) if after > 0 else None
         later = self._fresh(references[after], at_ns) if after < len(references) else None
         if earlier is None and later is None:
-            return None
+            return self._carried(offset)
         if earlier is None or later is None:
             return self._held(references, after - 1 if earlier is not None else after, at_ns)
         d1_s, d2_s = (at_ns - earlier.at_ns) / 1e9, (later.at_ns - at_ns) / 1e9
@@ -268,6 +283,25 @@ class Differencer:
             # One path, known alike before and after: no mean makes it better.
             max(earlier.bound_asymmetry_s, later.bound_asymmetry_s),
             max(earlier.u_asymmetry_s, later.u_asymmetry_s),
+        )
+
+    def _carried(self, offset: ClockOffset) -> _AtInstant | None:
+        """The reference that was lost, carried on by the probe's own clock; None where that is not wanted, or no more."""
+        found = self._carrier.at(offset)
+        if found is None:
+            return None
+        last = found.last
+        return _AtInstant(
+            found.offset_s,
+            last.bound_path_s,
+            last.bound_timestamping_s,
+            last.bound_oscillator_s,
+            last.upstream_s,
+            found.bound_s,
+            Quality.CARRIED,
+            last.bound_asymmetry_s,
+            last.u_asymmetry_s,
+            found.u_s,
         )
 
     def _held(self, references: Sequence[ClockOffset], index: int, at_ns: int) -> _AtInstant:

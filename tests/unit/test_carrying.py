@@ -1,0 +1,112 @@
+"""A lost reference carried on by the probe's clock: never beyond its bound, nearer than the last one held, and it ends."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.clocks import simulated
+
+from timesync.holdover import ClockNoise
+from timesync.model import ClockOffset, Quality, TimeError, Timestamping
+from timesync.reasons import Reason
+from timesync.reference.differencing import Differencer
+from timesync.settings import Tie
+
+S = 1_000_000_000
+BEGIN = 1_800_000_000 * S
+PHI = 15e-6
+PATH = 20e-6
+
+
+def offset(target: str, at_s: float, value_s: float, epoch: int = 0) -> ClockOffset:
+    at_ns = BEGIN + round(at_s * S)
+    return ClockOffset(target, "ntp", at_ns, value_s, 2 * PATH, PATH, 0.0, 0.0, 0.0, Timestamping.KERNEL, epoch)
+
+
+def lost(probe: np.ndarray, *, carry_s: float = 3600.0, every_s: float = 16.0, measured: int = 200) -> Differencer:
+    """A reference measured `measured` times while the probe's clock goes as it does (its phase at every interval)."""
+    made = Differencer("utc", Tie("UTC(X)"), max_age_s=64.0, phi=PHI, carry_s=carry_s)
+    for number in range(measured):
+        made.reference(offset("utc", number * every_s, -float(probe[number])))
+    return made
+
+
+def claims(made: Differencer, probe: np.ndarray, places: range, true_s: float = 1e-3) -> list[tuple[int, TimeError]]:
+    """Each of these targets' last claim: it is `true_s` ahead of UTC(X)."""
+    found = []
+    for number in places:
+        each = offset("a", number * 16.0, true_s - float(probe[number]))
+        made.target(each, each.at_ns)
+        (claim,) = made.overdue(each.at_ns + 65 * S)
+        found.append((number, claim))
+    return found
+
+
+def test_claims_go_on_within_a_bound_and_u_that_grow() -> None:
+    """Twenty clocks 30 ppm off at most that wander within phi: every claim is right within its bound, and nearly all within 2 u."""
+    within = []
+    for seed in range(20):
+        rng = np.random.default_rng([seed, 3])
+        probe, _ = simulated(ClockNoise(0.0, 1e-16, 1e-18), 400, rng, tau0_s=16.0, y0=30e-6 * rng.uniform(-1, 1))
+        found = [claim for _, claim in claims(lost(probe), probe, range(205, 400, 10))]
+        assert {claim.quality for claim in found} == {Quality.CARRIED}
+        assert all(abs(claim.time_error_s - 1e-3) <= claim.bound_s for claim in found)
+        assert all(claim.u_s <= claim.bound_s for claim in found)
+        bounds = [claim.bound_s for claim in found]
+        assert bounds == sorted(bounds)
+        assert found[-1].u_parts["interpolation"] > found[0].u_parts["interpolation"]
+        within += [abs(claim.time_error_s - 1e-3) <= 2 * claim.u_s for claim in found]
+    assert np.mean(within) >= 0.85  # 95 % of 20 clocks: the claims of one go together
+
+
+def test_the_bound_holds_for_the_worst_clock_that_is_allowed() -> None:
+    """The rate is phi above its constant until the loss, and phi below it afterwards: twice phi is just what is needed."""
+    rates = np.where(np.arange(400) < 199, 10e-6 + PHI, 10e-6 - PHI)
+    probe = np.concatenate([[0.0], np.cumsum(rates * 16.0)])[:400]
+    made = lost(probe)
+    for number, claim in claims(made, probe, range(205, 400, 20)):
+        error = abs(claim.time_error_s - 1e-3)
+        assert error <= claim.bound_s
+        assert error >= 0.9 * 2 * PHI * (number - 199) * 16.0  # so that the test is one of the bound
+
+
+def test_it_ends_after_the_configured_time() -> None:
+    probe = np.zeros(400)
+    made = lost(probe, carry_s=600.0)
+    found = claims(made, probe, range(210, 280, 10))
+    for number, claim in found:
+        within = (number - 199) * 16.0 <= 600.0
+        assert (claim.time_error_s is not None) == within
+        assert claim.no_claim is (None if within else Reason.REFERENCE_STALE)
+
+
+def test_nothing_is_carried_where_it_is_not_wanted_or_after_a_step() -> None:
+    probe = np.zeros(400)
+    (_, claim), *_ = claims(lost(probe, carry_s=0.0), probe, range(210, 211))
+    assert claim.no_claim is Reason.REFERENCE_STALE
+    made = lost(probe)
+    stepped = offset("a", 210 * 16.0, 0.0, epoch=1)
+    made.target(stepped, stepped.at_ns)
+    (claim,) = made.overdue(stepped.at_ns + 65 * S)
+    assert claim.no_claim is Reason.REFERENCE_STALE
+
+
+def test_a_reference_that_comes_back_is_used_again() -> None:
+    probe = np.zeros(400)
+    made = lost(probe)
+    claims(made, probe, range(210, 212))
+    told = [*made.reference(offset("utc", 220 * 16.0, 0.0))]
+    told += made.target(offset("a", 220.5 * 16.0, 1e-3), BEGIN)
+    told += made.reference(offset("utc", 221 * 16.0, 0.0))
+    (claim,) = [each for each in told if each.offset.target == "a"]
+    assert claim.quality is Quality.INTERPOLATED
+
+
+def test_two_measurements_are_enough_for_a_bound_but_not_for_a_model() -> None:
+    probe = np.zeros(400)
+    made = lost(probe, measured=2)
+    (_, claim), *_ = claims(made, probe, range(10, 11))
+    assert claim.quality is Quality.CARRIED
+    age_s = (10 - 1) * 16.0
+    assert claim.bound_parts["interpolation"] == pytest.approx((2 * PATH / 16.0 + 2 * PHI) * age_s, rel=1e-9)
+    assert claim.u_parts["interpolation"] == pytest.approx(claim.bound_parts["interpolation"] / 3**0.5)

@@ -1,0 +1,111 @@
+"""A reference that is lost, carried on by the probe's own clock: for as long as is configured, and ever less certain.
+
+Rule: the bound stays hard. What it rests on is what every bound here rests on: that the rate of the probe's clock stays within phi
+of a constant, so that any rate is within 2 phi of any mean, and that what it is slewed beyond that is seen. The mean rate is known
+from two measurements of the reference a time W apart to within b1 + b2 over W, the bounds of both from UTC(k): of the measurement,
+of what the reference claims of itself, and of its tie. Of all pairs that end with the last
+measurement the one that knows it best is
+taken. After an age A the reference is on the line through the two within
+((b1 + b2) / W + 2 phi) A, and what slews add.
+
+The standard uncertainty is that of the three-state model of the probe's clock (timesync.holdover.carry), which is learned when the
+reference is lost, and so is the value: the model's, kept within the bound of the line; how far the two differ is added to the
+bound.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from timesync.errors import DataError
+
+if TYPE_CHECKING:
+    from timesync.holdover.carry import Carried
+    from timesync.model import ClockOffset
+    from timesync.uncertainty import Slewed
+
+__all__ = ["CarriedOn", "Carrier"]
+
+KEPT = 512  # measurements of the reference: what the model is learned from
+SQRT3 = 3.0**0.5
+
+
+class CarriedOn(NamedTuple):
+    """The reference minus probe at an instant: its value, the bound of that beyond the last measurement's own, and u."""
+
+    last: ClockOffset
+    offset_s: float
+    bound_s: float
+    u_s: float
+
+
+class Carrier:
+    """The newest measurements of a reference in one epoch of the probe's clock. carry_s: the longest age; 0: nothing is carried."""
+
+    def __init__(self, carry_s: float, phi: float, slewed: Slewed, tie_bound_s: float = 0.0) -> None:
+        self.carry_s = carry_s
+        self._carry_ns = round(carry_s * 1e9)
+        self._phi = phi
+        self._slewed = slewed
+        self._tied_s = 2.0 * tie_bound_s
+        self._past: deque[ClockOffset] = deque(maxlen=KEPT)
+        self._ready: ClockOffset | None = None  # the last measurement that the three below are for
+        self._rate = self._rate_bound = 0.0
+        self._model: Carried | None = None
+
+    def reference(self, offset: ClockOffset) -> None:
+        """A measurement of the reference."""
+        past = self._past
+        if self._carry_ns == 0 or (
+            past and (past[-1].clock_epoch, past[-1].at_ns) >= (offset.clock_epoch, offset.at_ns)
+        ):
+            return
+        if past and past[-1].clock_epoch != offset.clock_epoch:
+            past.clear()
+        past.append(offset)
+
+    def at(self, offset: ClockOffset) -> CarriedOn | None:
+        """The reference at a target's instant, after the last measurement of it; None where it cannot be said."""
+        if len(self._past) < 2:
+            return None
+        last = self._past[-1]
+        age_ns = offset.at_ns - last.at_ns
+        if offset.clock_epoch != last.clock_epoch or not 0 < age_ns <= self._carry_ns:
+            return None
+        if self._ready is not last:
+            self._prepare(last)
+        age_s = age_ns / 1e9
+        line_s = last.offset_s + self._rate * age_s
+        bound_s = self._rate_bound * age_s + self._slewed(last.clock_epoch, last.at_ns, offset.at_ns)
+        if self._model is None:
+            return CarriedOn(last, line_s, bound_s, bound_s / SQRT3)
+        value_s, u_s = self._model.at(age_s)
+        value_s = min(max(value_s, line_s - bound_s), line_s + bound_s)
+        return CarriedOn(last, value_s, bound_s + abs(value_s - line_s), u_s)
+
+    def _prepare(self, last: ClockOffset) -> None:
+        """Once for each loss: the best known mean rate, and the model."""
+        self._ready = last
+        self._rate_bound = float("inf")
+        for one in self._past:
+            gap_s = (last.at_ns - one.at_ns) / 1e9
+            if gap_s <= 0.0:
+                continue
+            unsure_s = one.bound_s + last.bound_s + one.upstream_s + last.upstream_s + self._tied_s
+            unsure_s += self._slewed(one.clock_epoch, one.at_ns, last.at_ns)
+            unsure = unsure_s / gap_s + 2.0 * self._phi
+            if unsure < self._rate_bound:
+                self._rate, self._rate_bound = (last.offset_s - one.offset_s) / gap_s, unsure
+        self._model = self._learned()
+
+    def _learned(self) -> Carried | None:
+        """The model, with its offset at the last measurement; None where there is too little to learn from."""
+        from timesync.holdover.carry import foresee  # noqa: PLC0415 - numpy takes 30 MB, and most references are never lost
+
+        begin_ns = self._past[0].at_ns
+        times = [(each.at_ns - begin_ns) / 1e9 for each in self._past]
+        try:
+            return foresee(times, [each.offset_s for each in self._past])
+        except DataError:
+            return None
