@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from timesync.errors import DataError
-from timesync.stability.blocks import TABLE, Room
+from timesync.stability.blocks import TABLE, Room, aligned
 from timesync.stability.estimate import Statistic, Terms
 from timesync.stability.record import BLOCK, Record, read_record, time_error, whole
 from timesync.stability.taus import TauGrid
@@ -51,7 +51,9 @@ def _pairs(record: Record, room: Room) -> Extremes:
         # A missing point is never the largest nor the smallest; a window without any has range -inf.
         gone = np.isnan(x)
         high, low = np.where(gone, -np.inf, x), np.where(gone, np.inf, x)
-    largest, smallest = np.maximum(high[:-1], high[1:]), np.minimum(low[:-1], low[1:])
+    count = max(x.size - 1, 0)
+    largest = np.maximum(high[:-1], high[1:], out=aligned(count))
+    smallest = np.minimum(low[:-1], low[1:], out=aligned(count))
     return Extremes(largest, smallest, 1, _widest(Extremes(largest, smallest, 1, math.nan), 1, None, room))
 
 
