@@ -9,7 +9,7 @@ The published rule rounds the lag-1 estimate to the nearest integer. It is deriv
 which averaged noise (m > 1) is not: averages of flicker FM give -1.45 and are called random walk half the time. So, under
 the rule "model", the decision is made at the midpoint between the values that the noise model gives at this m and this
 many points, detrending included. And where fewer than 128 points remain, the noise found at half the averaging factor
-stands unless the statistic (lag-1 autocorrelation, or the logarithm of B1) lies 2.3 standard errors to the side of redder
+stands unless the statistic (lag-1 autocorrelation, or the logarithm of B1) lies 3 standard errors to the side of redder
 noise of what it explains, or 3.5 to the side of whiter: ten points cannot tell white from flicker, an interval computed for
 the wrong one of them is wrong by more than its width, and of a sum of power laws the redder one takes over as the averaging
 time grows, never the whiter. The averaging factors asked for together do not matter: the
@@ -44,7 +44,7 @@ Ints = NDArray[np.int64]
 LAG1_POINTS = 30  # Riley and Greenhall: fewer points make the lag-1 autocorrelation too uncertain
 B1_POINTS = 10  # fewer say nothing
 LADDER_POINTS = 128  # fewer leave room for inertia
-REDDER, WHITER = 2.3, 3.5  # standard errors by which few points must contradict the noise found before
+REDDER, WHITER = 3.0, 3.5  # standard errors by which few points must contradict the noise found before
 _LARGE_N = 200  # more points: detrending no longer moves the expected value
 _LARGE_M = 64  # averages over more samples behave as averages of a continuous process
 _RATIO_TERMS = 1 << 15
