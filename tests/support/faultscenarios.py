@@ -229,13 +229,13 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "the path is congested for half an hour": Scenario(
         _changed("s1", queue_s=_since(FAULT_S, 500 * US, 5 * US, FAULT_S + 1800.0)),
-        (("path", "congestion", "s1"),),
+        (("path", None, "s1"),),
         7000.0,
         over=("path",),
     ),
     "the path to the reference is congested for half an hour": Scenario(
         _changed("utc", queue_s=_since(FAULT_S, 500 * US, 5 * US, FAULT_S + 1800.0)),
-        (("path", "congestion", "utc"),),
+        (("path", None, "utc"),),
         7000.0,
         over=("path",),
     ),

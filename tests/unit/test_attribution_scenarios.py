@@ -75,3 +75,39 @@ def test_a_fault_of_a_target_that_is_removed_is_over() -> None:
     world.pipeline.tick(world.probe_ns(3001.0))
     (event,) = world.pipeline.take_events()
     assert (event.kind, event.evidence["ended"]) == ("fault_undecided_over", "removed")
+
+
+def test_a_fault_of_very_many_clocks_is_one_event_of_a_size_that_databases_take() -> None:
+    from support.faultsim import Server, World
+
+    names = [f"server-{number:040d}" for number in range(400)]
+    world = World([Server(name, 64.0, silent=lambda t_s: t_s > 300.0) for name in names])
+    world.run(1200.0)
+    (event,) = world.faults
+    assert (event.kind, event.evidence["concerned"]) == ("fault_path", 400)
+    assert sum(len(str(value)) for value in event.evidence.values()) < 16_000
+    assert len(event.text) < 1000
+
+
+def test_a_reference_that_steps_under_very_many_targets_is_one_event() -> None:
+    import random
+
+    from support.faultsim import T0_NS
+
+    from timesync.attribution.watch import Attribution
+    from timesync.model import ClockOffset, Timestamping
+
+    count, chance, events = 300, random.Random(1), []
+    attribution = Attribution(15e-6)
+    attribution.configure([(f"t{index}", 1.0, index == 0) for index in range(count)], 15e-6)
+    for turn in range(400):
+        for index in range(count):
+            error_s = 1e-3 if turn > 200 and index == 0 else 0.0
+            attribution.take(
+                ClockOffset(
+                    f"t{index}", "ntp", T0_NS + round((turn + index / count) * 1e9), error_s + chance.gauss(0.0, 1e-5),
+                    1e-3 + chance.expovariate(1e5), 5e-4, 1e-7, 1e-8, 0.0, Timestamping.KERNEL, 0,
+                )
+            )  # fmt: skip
+        events += attribution.tick(T0_NS + (turn + 1) * 10**9)
+    assert [(event.kind, event.target) for event in events] == [("fault_reference", "t0")]

@@ -33,6 +33,9 @@ SCATTERED_TIMES = 4.0
 # step.
 RAMP_SHARE = 0.35
 RAMP_SCATTERS = 4.0
+# A ramp goes on: where the last so many points differ by no more than this share of themselves, or two scatters, it is none.
+LATE = 3
+LEVEL_SHARE = 0.1
 # Points that make one of the next coarser series.
 COARSER = 8
 # Of the last 16 values so many outliers are noise; so few are none any more.
@@ -123,16 +126,19 @@ class Detector:
         if self.after:
             self.after.append(point)
             return self._judged(with_raw=with_raw) if len(self.after) >= AFTER else None
+        if self._unusual(point, with_raw=with_raw):
+            self.after.append(point)
+        else:
+            self._learn(point, with_raw=with_raw)
+        return None
+
+    def _unusual(self, point: Point, *, with_raw: bool) -> bool:
         t_s, difference_s, raw_s, delay_s = point
-        if (
+        return (
             (difference_s is not None and self.difference.unusual(t_s, difference_s))
             or self.delay.unusual(t_s, delay_s)
             or (with_raw and self.raw.unusual(t_s, raw_s))
-        ):
-            self.after.append(point)
-            return None
-        self._learn(point, with_raw=with_raw)
-        return None
+        )
 
     def _learn(self, point: Point, *, with_raw: bool) -> None:
         t_s, difference_s, raw_s, delay_s = point
@@ -159,9 +165,10 @@ class Detector:
         if not self.noisy and (difference.happened or delay.happened or raw.happened):
             self.change = Change(self.member, self.scale, until_s, after[0].t_s, after[-1].t_s, difference, raw, delay)
             return self.change
-        self.after = []
-        for point in after:
-            self._learn(point, with_raw=with_raw)
+        # Not so: but a later one of these points may be the first of a change.
+        self._learn(after.pop(0), with_raw=with_raw)
+        while after and not self._unusual(after[0], with_raw=with_raw):
+            self._learn(after.pop(0), with_raw=with_raw)
         return None
 
     def settle(self, *, with_raw: bool) -> None:
@@ -205,6 +212,10 @@ def _shift(tracker: Tracker, values: list[tuple[float, float]], usual_until_s: f
     least_s = max(RAMP_SHARE * abs(middle_s), RAMP_SCATTERS * scatter_s)
     if not tracker.with_rate or abs(rate) * span_s < least_s or rate * middle_s < 0.0:
         rate = 0.0
+    late = [residual for _, residual in residuals[-LATE:]]
+    if rate and max(late) - min(late) <= max(2.0 * scatter_s, LEVEL_SHARE * abs(median(late))):
+        # Level at the end: a step after some points that were unusual for another reason, or half way.
+        rate, residuals = 0.0, residuals[-LATE:]
     onset_s = usual_until_s if rate else residuals[0][0]
     step_s = median(residual - rate * (t_s - onset_s) for t_s, residual in residuals)
     left_s = sorted(abs(residual - step_s - rate * (t_s - onset_s)) for t_s, residual in residuals)

@@ -27,6 +27,8 @@ __all__ = ["Fault", "Finding", "Kind", "Stand", "judge"]
 AGREEING_SHARE = 0.1
 # An offset of at least this share of half the delay's change: one direction has changed, not both.
 ONE_WAY_SHARE = 0.8
+# Voters that are tried as the middle of a majority.
+CENTRES = 32
 # The name of the probe's clock among the others; no target can have it (timesync/config/schema.py).
 PROBE = "(probe)"
 
@@ -135,7 +137,12 @@ def _agree(one: Stand, other: Stand) -> bool:
 def _majority(voters: Sequence[Stand]) -> list[Stand] | None:
     """The strict majority that agrees, or None."""
     best: list[Stand] = []
-    for centre in voters:
+    # A majority has the median voter in it: of very many, some around the middle are tried as its centre.
+    centres = sorted(voters, key=lambda each: each.moved_s)
+    if len(centres) > CENTRES:
+        quarter = len(centres) // 4
+        centres = centres[quarter : -quarter : max(1, len(centres) // (2 * CENTRES))]
+    for centre in centres:
         agreeing = [each for each in voters if _agree(centre, each)]
         if len(agreeing) > len(best):
             best = agreeing

@@ -26,6 +26,8 @@ LASTING_SETTLED_S = 86_400.0
 LEFT_SHARE = 0.25
 # A further change of the same sort is news only if it is so many times larger.
 WORSE = 3.0
+# Names in one field of an event, at most.
+LISTED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,11 @@ def _who(finding: Finding) -> str:
     return ", ".join(names) if len(names) <= 6 else f"{', '.join(names[:5])} and {len(names) - 5} more"
 
 
+def _listed(names: tuple[str, ...]) -> str:
+    """Names in one field: of very many the first, as a database's text has an end (64 kB in InfluxDB)."""
+    return ",".join(names[:LISTED])
+
+
 def _what(finding: Finding) -> str:
     """What was seen, in numbers."""
     parts = []
@@ -166,8 +173,9 @@ def found_event(finding: Finding, at_ns: int, told: str) -> Event:
     evidence: dict[str, FieldValue] = {
         "change": finding.kind.value,
         "confidence": finding.confidence,
-        "members": ",".join(finding.members),
-        "witnesses": ",".join(finding.witnesses),
+        "members": _listed(finding.members),
+        "witnesses": _listed(finding.witnesses),
+        "concerned": len(finding.members),
         "voters": finding.voters,
         "moved_s": float(finding.moved_s),
         "rate": float(finding.rate),
@@ -200,7 +208,7 @@ def over_event(active: Active, why: str, at_ns: int, lasted_s: float) -> Event:
     evidence: dict[str, FieldValue] = {
         "change": finding.kind.value,
         "ended": why,
-        "members": ",".join(finding.members),
+        "members": _listed(finding.members),
         "duration_s": float(lasted_s),
         "changes": active.changes,
         "moved_s": float(active.moved_s),

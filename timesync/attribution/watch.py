@@ -230,7 +230,7 @@ class Attribution:
             group = [each for each in self._waiting if each.first_s <= first.last_s]
             if not self._all_seen(group):
                 return
-            self._waiting = [each for each in self._waiting if each not in group]
+            self._waiting = [each for each in self._waiting if each.first_s > first.last_s]
             self._verdict(group)
 
     def _all_seen(self, group: Sequence[Change]) -> bool:
@@ -239,6 +239,7 @@ class Attribution:
         scale = max(change.scale for change in group)
         slowest_s = max(self._period_s(change.member) for change in group)
         changed = {change.member for change in group}
+        awaited = {change.member for change in self._waiting}
         patient_until_s = last_s
         seen = True
         for member in self.members.values():
@@ -246,8 +247,9 @@ class Attribution:
                 continue
             detector = member.detectors[scale]
             patient_until_s = max(patient_until_s, last_s + (AFTER + 2) * member.period_s * COARSER**scale)
-            waiting = any(change.member == member.name for change in self._waiting)
-            if not waiting and (detector.last_s < last_s or detector.suspecting or member.detectors[0].suspecting):
+            if member.name not in awaited and (
+                detector.last_s < last_s or detector.suspecting or member.detectors[0].suspecting
+            ):
                 seen = False
         return seen or self._now_s > patient_until_s
 
@@ -261,6 +263,7 @@ class Attribution:
             return
         self.judged += 1
         at_s = max(change.last_s for change in group)
+        since_s = max(change.first_s for change in group)
         scale = min(change.scale for change in group)
         changes = {change.member: change for change in sorted(group, key=lambda each: -each.scale)}
         size_s = max(abs(change.difference.by(at_s)) for change in group)
@@ -269,7 +272,7 @@ class Attribution:
         size_s = max(size_s, abs(raw_s))
         stands = []
         for member in self.members.values():
-            stand = self._stand(member, changes.get(member.name), size_s, at_s, scale)
+            stand = self._stand(member, changes.get(member.name), size_s, at_s, since_s, scale)
             if stand is not None:
                 stands.append(stand)
         probe = self._probe_stand(changes.get(pivot.name), size_s, at_s, scale, group)
@@ -281,7 +284,9 @@ class Attribution:
         for finding in findings:
             self._tell(finding, min(change.usual_until_s for change in group))
 
-    def _stand(self, member: Member, change: Change | None, size_s: float, at_s: float, scale: int) -> Stand | None:
+    def _stand(
+        self, member: Member, change: Change | None, size_s: float, at_s: float, since_s: float, scale: int
+    ) -> Stand | None:
         """How far a clock moved against the pivot; None where it could not have seen a change of that size."""
         is_pivot = member is self._pivot
         if change is not None:
@@ -301,6 +306,8 @@ class Attribution:
         detector = member.detectors[scale]
         if not self._live(member) or not (is_pivot or detector.difference.ready) or detector.noisy:
             return None
+        if not is_pivot and (detector.suspecting or detector.last_s < since_s):
+            return None  # it may have changed, or not yet been able to
         tolerance_s = self._tolerance_s(member, scale)
         if not is_pivot and size_s < TELLING / KNOWN * tolerance_s and size_s > 0.0:
             return None

@@ -197,7 +197,7 @@ def changed_event(change: Changed, changes: int, targets: Sequence[str], now_ns:
         "chosen": change.chosen,
         "targets": len(targets),
         "changes": changes,
-        "members": ",".join(targets),
+        "members": ",".join(targets[:100]),  # a database's text has an end
         "cause": "preferred" if change.why is None else change.why.value,
     }
     return Event("reference_changed", now_ns, severity, text, None, evidence)
