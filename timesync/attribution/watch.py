@@ -276,7 +276,10 @@ class Attribution:
             if stand is not None:
                 stands.append(stand)
         probe = self._probe_stand(changes.get(pivot.name), size_s, at_s, scale, group)
-        findings = self._worth_telling(judge(stands, probe)) if stands else []
+        others = [member for member in self.members.values() if member.name not in changes and self._live(member)]
+        unsure = sum(member.detectors[0].suspecting for member in others)
+        # Where half of the others are restless as well, it is scatter that grows, and that has its own verdict.
+        findings = [] if unsure and 2 * unsure >= len(others) else self._worth_telling(judge(stands, probe))
         self._follow(findings, pivot, {stand.name for stand in stands}, at_s)
         for change in group:
             member = self.members[change.member]
