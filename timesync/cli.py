@@ -30,6 +30,7 @@ COMMANDS = {
     "explain": "how do you know? the chain from a result to UTC, and its uncertainty budget",
     "circular-t": "import and show what the BIPM publishes of UTC - UTC(k), and compute UTC - X from it",
     "stability": "Allan deviation and its kin, MTIE and masks, of files or of what has been measured",
+    "password": "a line for the password file of the probe's page",
     "holdover": "how long a clock stays within a limit when its source is lost, of a file or of what has been measured",
 }
 

@@ -199,11 +199,18 @@ class InfluxSettings:
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """Where /metrics, /healthz and /readyz are served. Port 0 chooses a free one."""
+    """Where the page, its API, /metrics, /healthz and /readyz are served. Port 0 chooses a free one.
+
+    Beyond loopback it takes TLS and a token or passwords (timesync/web/guard.py).
+    """
 
     enabled: bool = True
     host: str = "127.0.0.1"
     port: int = 9787
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    token_file: Path | None = None
+    password_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

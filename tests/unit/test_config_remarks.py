@@ -36,7 +36,6 @@ TIED = f"{LEAST}realises = 'UTC(NIM)'\ntie_bound_s = 1e-6\ntie_u_s = 0\ntie_vali
         ),
         (f"{TIED}[[target]]\nname = 'b'\naddress = '192.0.2.1'\n", "[[target]]: ntp1, b have one address and the same"),
         (f"{TIED}interval_s = 40\n", '[[target]] "ntp1": one lost reply makes this reference stale (max_age_s is 64)'),
-        (f"{TIED}[http]\nhost = '0.0.0.0'\n", "[http]: 0.0.0.0 is not loopback"),
         (f"{TIED}[history]\nenabled = false\n", "[history]: neither a history nor a database"),
         (
             f"{TIED}[[influxdb]]\nname = 'c'\nurl = 'https://h'\nbucket = 'b'\nverify_tls = false\n",

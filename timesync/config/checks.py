@@ -16,8 +16,10 @@ from timesync.config.sections import report_unknown_key
 from timesync.config.wording import closest, joined, number_text, printable, shown
 from timesync.errors import ConfigError, DataError
 from timesync.keys import read_keys
-from timesync.settings import TargetSettings, Tie
+from timesync.settings import HttpSettings, TargetSettings, Tie
 from timesync.timescale import LeapTable
+from timesync.web.listening import is_loopback, unsafe
+from timesync.web.passwords import read_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -411,6 +413,31 @@ def check_influx(draft: Draft) -> None:
                 draft.report(sink.where, f"there is {one} and no {partner}", f"Add {partner}, or remove {one}")
 
 
+def check_http(draft: Draft) -> None:
+    """Beyond loopback nobody reads without TLS and a secret; a certificate has its key, a password file its lines."""
+    section = draft.single["http"]
+    names = ("tls_certificate", "tls_key", "token_file", "password_file")
+    values = section.values
+    if section.sound("enabled", "host", *names) and (lacking := unsafe(HttpSettings(**values))):
+        where = f"{section.where}: host"
+        what = f"{values['host']} is not loopback: others can reach it, and there is no {joined(lacking)}"
+        draft.report(where, what, 'Add them, or write host = "127.0.0.1"')
+    for one, other in (("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")):
+        if one in section.given and other not in section.given and is_loopback(str(values["host"])):
+            draft.report(section.where, f"there is {one} and no {other}", f"Add {other}, or remove {one}")
+    if section.has("password_file"):
+        try:
+            read_passwords(values["password_file"].read_text())
+        except (DataError, OSError, UnicodeDecodeError) as error:
+            text = "it cannot be read as text" if isinstance(error, UnicodeDecodeError | OSError) else str(error)
+            problem, _, remedy = text.partition(": ")
+            draft.report(
+                f"{section.where}: password_file",
+                problem,
+                remedy[:1].upper() + remedy[1:] or "Run: timesync password NAME",
+            )
+
+
 CHECKS: tuple[Callable[[Draft], None], ...] = (
     check_position,
     check_names,
@@ -425,4 +452,5 @@ CHECKS: tuple[Callable[[Draft], None], ...] = (
     check_influx,
     check_limits,
     check_notify,
+    check_http,
 )

@@ -164,7 +164,8 @@ INFLUXDB = Table(
 
 HTTP = Table(
     "http",
-    "Where /metrics, /healthz and /readyz are served. There is no authentication: any address beyond loopback must be said.",
+    "Where the page and its API, /metrics, /healthz and /readyz are served. An address beyond loopback takes TLS and a token or "
+    "passwords, which every request must then carry.",
     (
         Key("enabled", Type.SWITCH, "serve them", "true", default=True, wrong_names=("enable", "on")),
         Key(
@@ -176,6 +177,34 @@ HTTP = Table(
             wrong_names=("address", "listen", "bind"),
         ),
         Key("port", Type.INTEGER, "the TCP port; 0 takes a free one", "9787", default=9787, low=0, high=65_535),
+        Key(
+            "tls_certificate",
+            Type.FILE,
+            "the server's certificate and what it is signed by, PEM",
+            '"probe.crt"',
+            wrong_names=("certificate", "cert", "tls_cert", "ssl_certificate", "cert_file"),
+        ),
+        Key(
+            "tls_key",
+            Type.PRIVATE,
+            "a file that holds the certificate's key, PEM",
+            '"probe.key"',
+            wrong_names=("key_file", "private_key", "ssl_key"),
+        ),
+        Key(
+            "token_file",
+            Type.PRIVATE,
+            "a file that holds the token of programs (Authorization: Bearer); a browser may give it as the password of `token`",
+            '"page.token"',
+            wrong_names=("token", "bearer_token"),
+        ),
+        Key(
+            "password_file",
+            Type.PRIVATE,
+            "a file with a line for each person, as `timesync password NAME` prints it: the passwords hashed",
+            '"page.passwords"',
+            wrong_names=("password", "passwords", "htpasswd", "basic_auth"),
+        ),
     ),
     wrong_names=("prometheus", "metrics", "web"),
 )

@@ -87,12 +87,6 @@ def _stale_after_one_loss(settings: ProbeSettings) -> Iterator[Remark]:
             )
 
 
-def _open_to_the_network(settings: ProbeSettings) -> Iterator[Remark]:
-    if settings.http.enabled and not _is_loopback(settings.http.host):
-        host = settings.http.host
-        yield Remark("[http]", f"{host} is not loopback: whoever reaches it reads the metrics, without authentication")
-
-
 def _secrets_in_the_clear(settings: ProbeSettings) -> Iterator[Remark]:
     for sink in settings.influx:
         parts = urlsplit(sink.url)
@@ -160,7 +154,6 @@ LOOKS: tuple[Callable[[ProbeSettings], Iterator[Remark]], ...] = (
     _often,
     _same_clock,
     _stale_after_one_loss,
-    _open_to_the_network,
     _secrets_in_the_clear,
     _nowhere_to_go,
     _small_spool,

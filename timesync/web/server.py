@@ -15,13 +15,17 @@ from __future__ import annotations
 
 import html
 import json
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from timesync import __version__
+from timesync.errors import TimesyncError
+from timesync.web.guard import Guard
 from timesync.web.health import is_well, report
+from timesync.web.listening import unsafe
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -64,6 +68,7 @@ def make_application(
     alive: Callable[[], Sequence[Check]],
     ready: Callable[[], Sequence[Check]],
     pages: Sequence[Page] = (),
+    guard: Guard | None = None,
 ) -> web.Application:
     """The aiohttp application. `title` names the site and the probe; the others give the facts, when they are asked for.
 
@@ -94,7 +99,8 @@ def make_application(
     async def show_index(_request: web.Request) -> web.Response:
         return web.Response(text=index, content_type="text/html")
 
-    application = web.Application(client_max_size=1024)
+    middlewares = [guard.middleware] if guard is not None else []
+    application = web.Application(client_max_size=1024, middlewares=middlewares)
     application.on_response_prepare.append(_add_headers)
     for page in everything:
         application.router.add_get(page.path, page.handler)
@@ -141,16 +147,24 @@ class WebServer:
     ) -> None:
         """`stopping` is awaited before open answers are waited for: it ends those that would go on for ever."""
         self._settings = settings
-        application = make_application(title=title, metrics=metrics, alive=alive, ready=ready, pages=pages)
+        application = make_application(
+            title=title, metrics=metrics, alive=alive, ready=ready, pages=pages, guard=Guard(settings)
+        )
         if stopping is not None:
             application.on_shutdown.append(lambda _application: stopping())
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
 
     async def start(self) -> None:
-        """Listen. Raises OSError if the address cannot be had (in use, not ours)."""
+        """Listen. Raises OSError if the address cannot be had (in use, not ours), TimesyncError if it may not be, or with a
+        certificate that cannot be used.
+        """
+        settings = self._settings
+        if lacking := unsafe(settings):
+            raise TimesyncError(f"[http]: {settings.host} is not loopback, and there is no {', no '.join(lacking)}")
+        context = _tls(settings)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._settings.host, self._settings.port).start()
+            await web.TCPSite(self._runner, settings.host, settings.port, ssl_context=context).start()
         except OSError:
             await self._runner.cleanup()
             raise
@@ -158,13 +172,29 @@ class WebServer:
     @property
     def urls(self) -> Sequence[str]:
         """Where the server listens, one URL an address; empty when it does not."""
-        return [_url(address) for address in self._runner.addresses]
+        scheme = "http" if self._settings.tls_certificate is None else "https"
+        return [_url(scheme, address) for address in self._runner.addresses]
 
     async def stop(self) -> None:
         """Stop listening, after the answers under way (2 s at most)."""
         await self._runner.cleanup()
 
 
-def _url(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
+def _tls(settings: HttpSettings) -> ssl.SSLContext | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        text = (
+            f"[http]: tls_certificate and tls_key cannot be used: {error}. See that they are PEM, and belong together"
+        )
+        raise TimesyncError(text) from error
+    return context
+
+
+def _url(scheme: str, address: tuple[str, int] | tuple[str, int, int, int]) -> str:
     host, port = address[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
