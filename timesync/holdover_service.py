@@ -9,6 +9,7 @@ This module imports numpy: the daemon imports it only where `[holdover]` is enab
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from timesync.settings import ProbeSettings
 
 __all__ = ["EPISODE", "HOLDOVER", "HoldoverService"]
+
+log = logging.getLogger(__name__)
 
 HOLDOVER = "holdover"
 EPISODE = "holdover_episode"
@@ -87,7 +90,7 @@ class HoldoverService:
             begun_s = loop.time()
             await self._look()
             for name in self._due():
-                self.tell_of(name)
+                self._guarded(name, self.tell_of, name)
                 await asyncio.sleep(0)  # polls go first
             await asyncio.sleep(max(LOOK_S - (loop.time() - begun_s), 0.01))
 
@@ -116,7 +119,7 @@ class HoldoverService:
                 continue
             pending = self._pending.get(target)
             if pending is not None and record.at_ns > pending.at_ns:
-                self._final(target, pending)
+                self._guarded(target, self._final, target, pending)
             if pending is None or record.at_ns >= pending.at_ns:
                 self._pending[target] = record
 
@@ -129,7 +132,17 @@ class HoldoverService:
                 "itself",
                 "local",
             ):
-                self._final(target, self._pending.pop(target))
+                self._guarded(target, self._final, target, self._pending.pop(target))
+
+    def _guarded(self, target: str, work: Callable[..., object], *arguments: object) -> None:
+        """Whatever goes wrong with one target is told, that target begins anew, and the others and the measuring go on."""
+        try:
+            work(*arguments)
+        except Exception as error:
+            log.exception("%s: the watch for holdovers failed", target)
+            self.watches.pop(target, None)
+            text = f"{target}: the watch for holdovers failed ({type(error).__name__}: {error}) and begins anew; please report it"
+            self._tell(Event("holdover_failed", self._clock_ns(), Severity.ERROR, text, target))
 
     def _final(self, target: str, record: Record) -> None:
         watch = self.watches.get(target)
@@ -180,5 +193,5 @@ class HoldoverService:
         self.take(self._new)
         self._new = []
         for target, record in list(self._pending.items()):
-            self._final(target, record)
+            self._guarded(target, self._final, target, record)
         self._pending.clear()

@@ -229,10 +229,10 @@ def main() -> None:
     runs = 40 if arguments.quick else 200
     cost(figures, 1000)
     detection(figures, runs)
-    first_passage(figures, runs * 2)
-    coverage(figures, runs, 5 if arguments.quick else 30)
-    clock_alone(figures, runs // 2)
-    flicker(figures, runs)
+    first_passage(figures, runs * 3 // 2)
+    coverage(figures, runs, 5 if arguments.quick else 20)
+    clock_alone(figures, runs // 4)
+    flicker(figures, runs // 2)
     figures.finish(arguments.output)
 
 

@@ -191,6 +191,16 @@ def test_rows_of_others_are_left_alone_and_reconfiguring_forgets(tmp_path: Path)
     assert bench.service.watches == {}
 
 
+def test_what_goes_wrong_with_one_target_is_told_and_it_begins_anew(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    polls = list(ntp_target(60, 99, 99, np.random.default_rng(11)))
+    bench.feed(polls[:30])
+    bench.service.watches["a"]._tail = None  # type: ignore[assignment]  # a fault from inside
+    bench.feed(polls[30:])
+    assert [event.kind for event in bench.told if event.severity.value == "error"] == ["holdover_failed"]
+    assert bench.service.watches["a"]._tail.samples > 20
+
+
 def test_states_and_forecasts_are_shown_and_go(tmp_path: Path) -> None:
     bench = Bench(tmp_path, limits_s=(1e-6,))
     bench.feed(list(ntp_target(100, 999, 999, np.random.default_rng(10))))
