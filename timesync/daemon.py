@@ -31,6 +31,7 @@ from timesync.notify import Messengers
 from timesync.pipeline import reference_of
 from timesync.plugin import load_kind
 from timesync.reloading import Reloads, take_hangups
+from timesync.sideline import PAUSE_S, keep_going
 from timesync.store.delivery import Delivery
 from timesync.store.local import HistorySink
 from timesync.store.spool import Spool
@@ -40,7 +41,7 @@ from timesync.web.health import liveness, readiness
 from timesync.web.server import Page, WebServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from timesync.holdover_service import HoldoverService
     from timesync.model import Record
@@ -89,7 +90,6 @@ class Daemon:
         self._utc = UtcService(
             settings, self._append_revised, lambda: self._delivery.status().depth, self._report, clock_ns=time.time_ns
         )
-        self._utc.load()
         self._links = LinkService(settings, self._set_tie, self._store, self._report, clock_ns=time.time_ns)
         self.measuring = Measuring(
             settings,
@@ -168,19 +168,20 @@ class Daemon:
         self._show_targets(self.settings)
         self._compute_stability(self.settings)
         self._look_at_descriptors()
+        self._utc.load()
         await self.measuring.start()
         # What lives as long as the process need not be looked at by every garbage collection.
         gc.collect()
         gc.freeze()
         async with asyncio.TaskGroup() as group:
+            self._group = group
             self._delivering = group.create_task(self._delivery.run(), name="delivery")
-            beat = group.create_task(self._beat(), name="beat")
+            beat = self._beside("beat", self._beat, TICK_S)
             measuring = group.create_task(self.measuring.run(), name="measuring")
             watchdog = group.create_task(self._watchdog(), name="watchdog")
-            utc = group.create_task(self._utc.run(), name="utc")
-            links = group.create_task(self._links.run(), name="links")
+            utc = self._beside("utc", self._utc.run)
+            links = self._beside("links", self._links.run)
             reloads = group.create_task(self._reloads.run(), name="reloads")
-            self._group = group
             self._run_stability()
             self._messengers.start(group)
             self.measuring.event(_event("started", f"measuring {len(self.settings.targets)} targets"))
@@ -209,6 +210,10 @@ class Daemon:
             flushed = await self._delivery.stop(FLUSH_DEADLINE_S)
             if not flushed:
                 log.info("records wait in the spool for the next start", extra={"depth": self._delivery.status().depth})
+
+    def _beside(self, name: str, work: Callable[[], Awaitable[None]], pause_s: float = PAUSE_S) -> asyncio.Task[None]:
+        """Run a service beside the measuring, which goes on whatever becomes of it."""
+        return self._group.create_task(keep_going(name, work, self._report, time.time_ns, pause_s), name=name)
 
     def _look_at_descriptors(self) -> None:
         text = shortage(len(self.settings.targets), allow_many())
@@ -284,9 +289,9 @@ class Daemon:
 
     def _run_stability(self) -> None:
         if self._stability is not None and self._computing is None:
-            self._computing = self._group.create_task(self._stability.run(), name="stability")
+            self._computing = self._beside("stability", self._stability.run)
         if self._holdover is not None and self._foreseeing is None:
-            self._foreseeing = self._group.create_task(self._holdover.run(), name="holdover")
+            self._foreseeing = self._beside("holdover", self._holdover.run)
 
     def _foresee(self, settings: ProbeSettings) -> None:
         """Watch for holdovers and forecast them from now on as these settings want it."""

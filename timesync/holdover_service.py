@@ -77,6 +77,7 @@ class HoldoverService:
             if intervals.get(name) != self._intervals.get(name) or before.holdover.limits_s != wanted.limits_s:
                 del self.watches[name]
         self._intervals = intervals
+        self._pending = {name: record for name, record in self._pending.items() if name in intervals}
 
     def observe(self, records: Sequence[Record]) -> None:
         """Rows that were stored: they are looked at later."""
@@ -180,7 +181,9 @@ class HoldoverService:
 
     def tell_of(self, target: str) -> None:
         """Make and store the forecast of a target."""
-        watch = self.watches[target]
+        watch = self.watches.get(target)
+        if watch is None:
+            return  # forgotten by a reload since its turn was planned
         now_ns = watch.told_ns = self._clock_ns()
         rows = []
         for limit, fields in watch.foresee(self.settings.holdover).items():

@@ -151,7 +151,7 @@ class LinkService:
 
     async def turn(self) -> None:
         """One look."""
-        for folder in self._folders.values():
+        for folder in list(self._folders.values()):
             try:
                 await asyncio.to_thread(folder.refresh)
             except OSError as error:
@@ -162,8 +162,8 @@ class LinkService:
         now_ns = self._clock_ns()
         for network in self._networks.values():
             self._network(network, now_ns)
-        for link in self._links:
-            if link.kind == GNSS:
+        for link in list(self._links):
+            if link.kind == GNSS and link in self._links:
                 await self._gnss(link)
 
     def _network(self, network: NetworkLink, now_ns: int) -> None:
@@ -174,6 +174,8 @@ class LinkService:
         assert link.laboratory_folder is not None
         ours, theirs = self._folders[link.folder], self._folders[link.laboratory_folder]
         comparison = await asyncio.to_thread(_compared, link, ours.tracks(), theirs.tracks())
+        if link not in self._links:
+            return  # taken out by a reload meanwhile
         realises = self._ties[link.name].realises
         tie = gnss_tie(link, realises, comparison, (ours.receiver, theirs.receiver), self._clock_ns())
         more: dict[str, FieldValue] = {}

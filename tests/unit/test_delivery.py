@@ -11,7 +11,7 @@ from timesync.model import Event, Record
 from timesync.settings import SpoolSettings
 from timesync.store.delivery import Delivery, DeliveryOptions, backoff_s
 from timesync.store.sink import Refusal, SinkUnavailableError
-from timesync.store.spool import Spool
+from timesync.store.spool import Spool, SpoolOptions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -112,7 +112,7 @@ class Stage:
 
     def start(self) -> None:
         names = [sink.name for sink in self.sinks]
-        self.spool = Spool(SpoolSettings(self.directory), names, self.times.now_ns)
+        self.spool = Spool(SpoolSettings(self.directory), names, self.times.now_ns, SpoolOptions(far_behind=0))
         self.delivery = Delivery(
             self.spool,
             self.sinks,

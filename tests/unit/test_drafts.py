@@ -113,6 +113,30 @@ def test_drafts_that_waited_in_memory_while_the_disk_refused_are_handed_on_as_th
     spool.close()
 
 
+def test_under_a_steady_load_each_sample_is_handed_on_once(tmp_path: Path) -> None:
+    """A thousand samples a second whose rows come half a second after their drafts; the sink is asked twice a second."""
+    spool = open_spool(tmp_path)
+    handed: list[int] = []
+    for half_second in range(20):
+        drafts = [row(500 * half_second + index) for index in range(500)]
+        rows = [row(500 * (half_second - 1) + index, "valid") for index in range(500)] if half_second else []
+        for begin in range(0, 500, 10):
+            spool.append(rows[begin : begin + 10], drafts[begin : begin + 10])
+        for _ in range(2):
+            batch = spool.read("sink", Lane.LIVE, 300)
+            if batch is not None:
+                handed += [record.at_ns - T0 for record in batch.records]
+                spool.settle(batch)
+        if half_second % 2:
+            spool.maintain()
+    handed += [number for number, _ in handed_on(spool)]
+    while (batch := spool.read("sink", Lane.BACKLOG, 300)) is not None:
+        handed += [record.at_ns - T0 for record in batch.records]
+        spool.settle(batch)
+    assert len(handed) == len(set(handed))
+    spool.close()
+
+
 def test_a_draft_survives_the_process(tmp_path: Path) -> None:
     spool = open_spool(tmp_path)
     spool.append([], [row(1)])

@@ -121,7 +121,7 @@ def test_removed_sink_is_forgotten_and_told(home: Home) -> None:
 
 
 def test_live_lane_overtakes_a_long_backlog_and_both_arrive_whole(home: Home) -> None:
-    spool = home.open()
+    spool = home.open(far_behind=0)
     spool.append([record(number) for number in range(100)])
     assert numbers(spool, "one", Lane.LIVE, 10) == list(range(90, 100))  # more than four batches behind
     spool.append([record(100)])
@@ -132,11 +132,11 @@ def test_live_lane_overtakes_a_long_backlog_and_both_arrive_whole(home: Home) ->
 
 
 def test_backlog_survives_a_restart(home: Home) -> None:
-    spool = home.open()
+    spool = home.open(far_behind=0)
     spool.append([record(number) for number in range(100)])
     assert numbers(spool, "one", Lane.LIVE, 10) == list(range(90, 100))
     spool.close()
-    spool = home.open()
+    spool = home.open(far_behind=0)
     assert spool.status().sinks["one"].backlog == 90
     assert everything(spool, "one")[:90] == list(range(90))
 

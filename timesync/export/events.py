@@ -53,6 +53,10 @@ EVENTS: dict[str, Words] = {
         "a server smears the leap second, in the way that is named, at the rate that is told",
         "do not mix it with servers that do not smear",
     ),
+    "service_failed": Words(
+        "a service beside the measuring (named in the event) failed; it is begun again, and the measuring goes on",
+        "the log has the trace: report it",
+    ),
     "leap_table": Words(
         "the leap-second table in use; a warning where it has expired, or a file is damaged or was edited (its hash)",
         "get a new leap-seconds.list from IERS or your system's tzdata",

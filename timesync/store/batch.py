@@ -15,10 +15,15 @@ __all__ = ["ORDINARY", "Batch", "SpoolOptions"]
 
 @dataclass(frozen=True, slots=True)
 class SpoolOptions:
-    """What nobody configures. `buffer_records` bounds what waits in memory while the disk refuses."""
+    """What nobody configures. `buffer_records` bounds what waits in memory while the disk refuses.
+
+    A live lane is cut from its backlog where it is `far_behind`: further than a probe of 1,000 targets gets in the ordinary way,
+    because cutting hands on records whose drafts lie before the cut twice.
+    """
 
     buffer_records: int = 50_000
     keep_refused: int = 10_000
+    far_behind: int = 20_000
 
 
 ORDINARY = SpoolOptions()

@@ -325,19 +325,20 @@ class Spool:
     def read(self, sink: str, lane: Lane, limit: int) -> Batch | None:
         """The next records for a sink from one lane, at most `limit`; None if there are none.
 
-        A live lane that is more than four batches behind jumps to the newest batch and leaves the rest as a backlog.
+        A live lane that is far behind, and more than four batches, jumps to the newest batch and leaves the rest as a backlog.
         Raises `StoreError` if the disk cannot be read now.
         """
         present = self._shelf.next_id
         with self._lock:
             state = self._lanes[sink]
-            behind = self._shelf.count(lane_rules.pending_spans(Lanes(state.live), present))
-            if behind > 4 * limit and len(state.backlog) < _MOST_BACKLOG_SPANS:
+            horizon = self._drafts.horizon()
+            ready = present if horizon is None else min(present, horizon)
+            behind = self._shelf.count(lane_rules.pending_spans(Lanes(state.live), ready))
+            if behind > max(4 * limit, self._options.far_behind) and len(state.backlog) < _MOST_BACKLOG_SPANS:
                 state = lane_rules.split(state, min(present, self._shelf.newest(limit)))
                 self._lanes = {**self._lanes, sink: state}
-            horizon = self._drafts.horizon()
         if lane is Lane.LIVE:
-            low, high = state.live, present if horizon is None else min(present, horizon)
+            low, high = state.live, ready
         elif state.backlog:
             low, high = state.backlog[0].low, lane_rules.reach(state)
         else:
