@@ -8,7 +8,6 @@ Pure.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import deque
 from operator import attrgetter
 from statistics import median
 from typing import TYPE_CHECKING
@@ -44,7 +43,31 @@ _at = attrgetter("t_s")
 
 
 class Member:
-    """One clock. `period_s` is from one of its points to the next; `points` are the newest, difference unknown."""
+    """One clock. `period_s` is from one of its points to the next; `points` are the newest, difference unknown; `waiting` those of
+    them whose pivot has not come. Short lists, not deques: an empty deque takes 600 octets, and a probe has a thousand clocks.
+    """
+
+    __slots__ = (
+        "_best",
+        "_block_ends_s",
+        "_collected",
+        "_facts",
+        "_kept",
+        "_open_s",
+        "_said",
+        "bound_s",
+        "detectors",
+        "interval_s",
+        "is_reference",
+        "last_s",
+        "missed",
+        "missed_reason",
+        "name",
+        "period_s",
+        "points",
+        "silent_since_s",
+        "waiting",
+    )
 
     def __init__(self, name: str, interval_s: float, *, is_reference: bool) -> None:
         self.name = name
@@ -53,8 +76,9 @@ class Member:
         samples = max(1, min(BLOCK_SAMPLES, round(BLOCK_S / interval_s)))
         self.period_s = samples * interval_s
         self._open_s = self.period_s - 0.5 * interval_s if samples > 1 else min(0.5 * interval_s, BURST_S)
-        self.points: deque[Point] = deque(maxlen=POINTS)
-        self.waiting: deque[Point] = deque(maxlen=WAITING_POINTS)
+        self._kept = POINTS
+        self.points: list[Point] = []
+        self.waiting: list[Point] = []
         self.detectors = tuple(Detector(name, scale, FLOOR_S) for scale in range(SCALES))
         self.missed = 0
         self.missed_reason = ""
@@ -62,7 +86,7 @@ class Member:
         self.last_s = float("-inf")
         self.bound_s = 0.0
         self._facts: ServerFacts | PtpFacts | None = None
-        self._said: deque[tuple[float, tuple[object, ...]]] = deque(maxlen=SAID)
+        self._said: list[tuple[float, tuple[object, ...]]] = []
         self._collected: tuple[list[Point], ...] = tuple([] for _ in range(SCALES - 1))
         self._best: tuple[float, float, float] | None = None
         self._block_ends_s = float("-inf")
@@ -93,6 +117,7 @@ class Member:
             return None
         point = Point(best[0], None, best[1], best[2])
         self.points.append(point)
+        del self.points[: -self._kept]
         self._note_facts(point.t_s)
         return point
 
@@ -102,10 +127,17 @@ class Member:
             said = tuple(getattr(facts, name, None) for name in TOLD)
             if not self._said or said != self._said[-1][1]:
                 self._said.append((t_s, said))
+                del self._said[:-SAID]
 
     def be_pivot(self, *, is_pivot: bool) -> None:
         """Keep as many points as a pivot needs, or no longer."""
-        self.points = deque(self.points, PIVOT_POINTS if is_pivot else POINTS)
+        self._kept = PIVOT_POINTS if is_pivot else POINTS
+        del self.points[: -self._kept]
+
+    def wait(self, point: Point) -> None:
+        """The point waits for the pivot; the oldest makes room."""
+        self.waiting.append(point)
+        del self.waiting[:-WAITING_POINTS]
 
     def at(self, t_s: float) -> float | None:
         """Its raw offset at an instant, by a line between the points around it; None outside of them or across a long gap."""

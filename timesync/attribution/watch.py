@@ -162,14 +162,14 @@ class Attribution:
             t_s = (each.at_ns - step[0] - origin_ns) / 1e9
             point = member.take(t_s, each.offset_s + step[1] / 1e9, each)
             if point is not None:
-                member.waiting.append(point)
+                member.wait(point)
 
     def _close_blocks(self) -> None:
         for member in self.members.values():
             if member.due(self._now_s):
                 point = member.close()
                 if point is not None:
-                    member.waiting.append(point)
+                    member.wait(point)
 
     def _live(self, member: Member) -> bool:
         return self._now_s - member.last_s <= LIVE_PERIODS * member.period_s
@@ -208,11 +208,11 @@ class Attribution:
         if until_s > self._pivot_until_s:
             self._pivot_until_s = until_s
             while pivot.waiting:
-                self._take_changes(pivot, pivot.feed(pivot.waiting.popleft(), with_raw=True))
+                self._take_changes(pivot, pivot.feed(pivot.waiting.pop(0), with_raw=True))
         for member in self.members.values():
             waiting = member.waiting
             while waiting and waiting[0].t_s <= until_s and member is not pivot:
-                point = waiting.popleft()
+                point = waiting.pop(0)
                 pivot_s = pivot.at(point.t_s)
                 if pivot_s is not None:
                     point = point._replace(difference_s=point.raw_s - pivot_s)
