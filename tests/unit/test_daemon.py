@@ -19,6 +19,7 @@ import aiohttp
 import pytest
 
 from probes.simulated import DemonstrationNetwork
+from timesync import daemon as module
 from timesync.alerts.limits import Limit
 from timesync.daemon import HISTORY_FILE, Daemon
 from timesync.errors import ConfigError, Problem, StoreError, TimesyncError
@@ -102,7 +103,7 @@ def targets_in(directory: Path) -> list[str]:
     return names
 
 
-async def test_what_is_measured_is_in_history_and_metrics(tmp_path: Path) -> None:
+async def test_what_is_measured_is_in_history_and_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network, settings = await demonstration(tmp_path)
     async with running(settings) as daemon:
         await until(lambda: answering(daemon))
@@ -114,6 +115,7 @@ async def test_what_is_measured_is_in_history_and_metrics(tmp_path: Path) -> Non
         assert status == 200
         assert (await get(daemon, "/healthz"))[0] == 200
         ready = json.loads((await get(daemon, "/readyz"))[1])
+        monkeypatch.setattr(module, "FLUSH_DEADLINE_S", 60.0)
         polls = {name: state.polls for name, state in daemon.measuring.pipeline.states.items()}
         assert ready
     await network.stop()
