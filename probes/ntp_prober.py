@@ -305,7 +305,7 @@ class NtpProber:
                 continue
             poll.events.append(event)
         if poll.events:
-            if poll.end_epoch is None:
+            if poll.end_epoch is None and stamp.kind is not Timestamping.USER:
                 poll.end_epoch = self._shared.context.clock_epoch()
             poll.finish()
 
@@ -316,6 +316,8 @@ class NtpProber:
         if not poll.events:
             self._losses += 1
             return [*self._abandoned(client.expired()), self._unanswered(poll)]
+        if poll.end_epoch is None:  # stamped in user space, later than the clocks were read in that turn
+            poll.end_epoch = self._shared.context.clock_epoch()
         self._losses = 0
         if any(isinstance(event, Accepted | Measured) for event in poll.events) and self._pacing.answered():
             self._tell("access_restored", f"{self._target.name} answers again", Severity.INFO)

@@ -216,8 +216,9 @@ class Measuring:
     def clock_epoch(self) -> int:
         """The epoch of the probe's clock now; a change of it is told and stored, and so is the begin of a slew.
 
-        The clocks are read once in a turn of the loop. That is after everything that the turn handles has arrived; and a poll that
-        begins later in it, after a step that this reading has not seen, ends in another epoch and is refused.
+        The clocks are read once in a turn of the loop: after everything that the turn handles has arrived, and been stamped by the
+        kernel (who stamps in user space must ask in the turn after). A poll that begins later in it, after a step that this reading
+        has not seen, ends in another epoch and is refused.
         """
         if self._clocks_read:
             return self._watch.epoch

@@ -19,7 +19,7 @@ from timesync.reference.references import References, changed_event
 from timesync.uncertainty import HARDWARE_SPAN_NS, clock_offset, contradicts, steady, with_known_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from timesync.model import Outcome, Record
     from timesync.reference.published import UtcBook
@@ -176,6 +176,10 @@ class Pipeline:
             for target in settings.targets
             if target.tie is not None
         }
+        networks = {link.reference: link.through for link in settings.links if link.through is not None}
+        for linked, through in self._networks.items():
+            if networks.get(linked) != through and through in self._differencers:
+                rows.extend(self._rows(self._differencers[through].release(linked)))  # while it is known as a link's
         for name, differencer in self._differencers.items():
             if name in wanted and wanted[name].same_rules(differencer):
                 wanted[name] = differencer
@@ -183,7 +187,7 @@ class Pipeline:
                 rows.extend(self._rows(differencer.flush()))
         self._differencers = wanted
         self._contradicted.clear()
-        self._networks = {link.reference: link.through for link in settings.links if link.through is not None}
+        self._networks = networks
         longest_s = max((target.interval_s + target.timeout_s for target in settings.targets), default=0.0)
         for differencer in wanted.values():
             differencer.late_ns = round(POLLS_LATE * longest_s * 1e9)
@@ -196,6 +200,7 @@ class Pipeline:
             settle_s=settings.reference_settle_s,
         )
         old = self.states
+        rows.extend(self._let_go({target.name: target for target in settings.targets}))
         self.states = {}
         for target in settings.targets:
             order = orders[target.name]
@@ -211,6 +216,19 @@ class Pipeline:
                 self.states.update((name, child) for name, child in children if child.reference == reference)
         clocks = ((name, each.settings.interval_s, each.settings.tie is not None) for name, each in self.states.items())
         self.attribution.configure(clocks, self._phi)
+        return rows
+
+    def _let_go(self, wanted: Mapping[str, TargetSettings]) -> list[Record]:
+        """The rows that wait of targets that are gone or are another server now; its scatter is not theirs."""
+        rows: list[Record] = []
+        for name, state in self.states.items():
+            owner = state if state.parent is None else self.states.get(state.parent)
+            if owner is not None and wanted.get(state.parent or name) == owner.settings:
+                continue
+            for differencer in self._differencers.values():
+                rows.extend(self._rows(differencer.release(name)))
+            if self._local is not None:
+                self._local.forget(name)
         return rows
 
     def outcomes(self, target: str, outcomes: Iterable[Outcome], now_ns: int) -> Sequence[Record]:

@@ -331,6 +331,8 @@ class Recorder:
     def forget(self, target: str) -> None:
         """A target that is no longer measured."""
         self._known.pop(target, None)
+        for key in [key for key in self._tags if key[0] == target]:
+            del self._tags[key]
 
 
 def _fields_of(facts: ServerFacts | PtpFacts) -> Mapping[str, FieldValue]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -228,3 +229,22 @@ def test_a_local_reference_declared_at_a_reload_takes_the_clocks_epoch_as_it_is(
     pipeline.configure(settings(SERVER, local=NIM))
     (row,) = pipeline.outcomes("server", [exchange("server", T0 + 10**9, 5e-6)._replace(clock_epoch=1)], T0)
     assert row.fields["claim"] == "valid"
+
+
+def test_a_target_that_is_another_server_after_a_reload_has_no_scatter_of_the_first() -> None:
+    pipeline = Pipeline(settings(REFERENCE, SERVER))
+    rows: list[Record] = []
+    for number in range(20):
+        now = T0 + number * 10**9
+        rows += pipeline.outcomes("utc", [exchange("utc", now, 0.0)], now)
+        rows += pipeline.outcomes("server", [exchange("server", now + 10**8, 2e-3 * (number % 2))], now + 10**8)
+    before = [row for row in rows if row.tags["target"] == "server"][-1]
+    assert before.fields["u_type_a_s"] > 1e-3
+    pipeline.configure(settings(REFERENCE, replace(SERVER, address="192.0.2.3")))
+    after: list[Record] = []
+    for number in range(20, 25):
+        now = T0 + number * 10**9
+        after += pipeline.outcomes("utc", [exchange("utc", now, 0.0)], now)
+        after += pipeline.outcomes("server", [exchange("server", now + 10**8, 5e-3)], now + 10**8)
+    scatter = [row.fields.get("u_type_a_s", 0.0) for row in after if row.tags["target"] == "server"]
+    assert max(scatter) < 1e-9

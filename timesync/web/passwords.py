@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["fits", "make_line", "read_passwords"]
 
-LOG_N, R, P = 14, 8, 1  # 16 MiB and some 50 ms: what OWASP's Password Storage Cheat Sheet asks of r = 8, p = 5 is 2^14
+LOG_N, R, P = (
+    14,
+    8,
+    1,
+)  # 16 MiB and some 50 ms for each try: the parameters of the third test vector of RFC 7914 section 12
 SALT_OCTETS = 16
 HASH_OCTETS = 32
 _LINE = re.compile(r"([A-Za-z0-9._@-]{1,64}):scrypt\$ln=(1[0-7]),r=([1-9]|1[0-6]),p=([1-5])\$([\w+/]+)\$([\w+/]+)")
