@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from timesync.settings import Tie
 
 __all__ = [
+    "PROBE_CLOCK",
     "ClockOffset",
     "Event",
     "Exchange",
@@ -39,6 +40,10 @@ __all__ = [
 
 FieldValue = float | int | str | bool
 NO_PARTS: Mapping[str, float] = MappingProxyType({})
+
+
+PROBE_CLOCK = "probe"
+"""The tag `reference` of a result against the probe's own clock, as it runs; no target may have this name."""
 
 
 class Timestamping(StrEnum):

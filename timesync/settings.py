@@ -215,7 +215,8 @@ class HttpSettings:
 
 @dataclass(frozen=True, slots=True)
 class StabilitySettings:
-    """Streamed stability of each target; with more than `targets_at_most` targets there is none.
+    """Streamed stability of each target; with more than `targets_at_most` targets there is none, with more than half as many
+    targets that have a reference have none against the probe's clock.
 
     Averaging times are multiples of a target's interval, `taus` "octave" or "decade", up to `longest_tau_s`; beyond
     `exact_intervals` of them strided estimators take over, under their own names. `coverage`: of the intervals.

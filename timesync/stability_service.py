@@ -1,4 +1,5 @@
-"""Stability of every target against its reference, computed as the rows come, stored as rows, kept across restarts.
+"""Stability of every target, against its reference and against the probe's clock, computed as the rows come, stored as rows, kept
+across restarts.
 
 Rule: fed from the rows that are stored and from nothing else; a result is a row again, under the measurement `stability`. A state
 that cannot be used is put aside with an event, never silently. Work is done in slices of a few milliseconds between polls.
@@ -16,7 +17,8 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from timesync.errors import DataError
-from timesync.model import Event, Record, Severity
+from timesync.model import PROBE_CLOCK, Event, Record, Severity
+from timesync.pipeline import reference_of
 from timesync.records import CLAIM_VALID, TIME_ERROR
 from timesync.stability.daysums import DAY_S
 from timesync.stability.stream_plan import STREAMED, make_plan
@@ -46,7 +48,7 @@ _DIGEST = 16
 
 @dataclass(slots=True)
 class _Series:
-    """One target against one reference."""
+    """One target against one reference, or against the probe's clock (reference `PROBE_CLOCK`)."""
 
     target: str
     reference: str
@@ -101,7 +103,9 @@ class StabilityService:
         self._store = store
         self._tell = tell
         self._clock_ns = clock_ns
-        self._series: dict[str, _Series] = {}
+        self._series: dict[str, _Series] = {}  # by target: against its reference
+        self._own: dict[str, _Series] = {}  # by target: against the probe's clock
+        self._with_own: frozenset[str] = frozenset()
         self._intervals: dict[str, float] = {}
         self.configure(settings)
 
@@ -119,17 +123,49 @@ class StabilityService:
                 "targets_at_most of [stability]"
             )
             self._event("stability_off", text, Severity.WARNING)
-        for name, series in list(self._series.items()):
+        self._with_own = self._choose_own() if few else frozenset()
+        for series in self._all():
+            name = series.target
             series.feed.wait_ns = self._wait_ns()
             same = before.get(name) == self._intervals.get(name)
+            if series.reference == PROBE_CLOCK and name not in self._with_own:
+                same = False
             if not same or series.stream.plan != plan_for(wanted, self._intervals[name]):
                 self._put_away(series)
 
+    def _choose_own(self) -> frozenset[str]:
+        """The targets that have a stream against the probe's clock: all, or, where that makes more than `targets_at_most` streams,
+        those that are compared with no other clock.
+        """
+        settings, most = self.settings, self.settings.stability.targets_at_most
+        alone = {each.name for each in settings.targets if reference_of(settings, each) in {None, each.name}}
+        streams = 2 * len(settings.targets) - len(alone)
+        if streams <= most:
+            return frozenset(each.name for each in settings.targets)
+        text = (
+            f"targets that have a reference have no stability against the probe's clock: with it there were {streams} series, "
+            f"more than {most}, targets_at_most of [stability]"
+        )
+        self._event("stability_pairs_only", text, Severity.INFO)
+        return frozenset(alone)
+
+    def _all(self) -> list[_Series]:
+        return [*self._series.values(), *self._own.values()]
+
+    def _kept(self, reference: str) -> dict[str, _Series]:
+        return self._own if reference == PROBE_CLOCK else self._series
+
     def observe(self, records: Sequence[Record]) -> None:
-        """Feed what is final among these rows: a valid claim against another clock than the target itself."""
+        """Feed what is final among these rows: offsets from the probe's clock, and valid claims against another clock than the
+        target itself.
+        """
         for record in records:
             fields, tags = record.fields, record.tags
-            if record.measurement != TIME_ERROR or fields.get("claim") != CLAIM_VALID:
+            if record.measurement != TIME_ERROR:
+                continue
+            if tags.get("target", "") in self._with_own and "offset_s" in fields:
+                self._observe_own(record)
+            if fields.get("claim") != CLAIM_VALID:
                 continue
             target, reference = tags.get("target", ""), tags.get("reference", "")
             if fields.get("quality") == "carried":
@@ -142,21 +178,33 @@ class StabilityService:
             if series is None or series.reference != reference:
                 if series is not None:
                     self._put_away(series)
-                series = self._series[target] = self._open(record)
-            if series.feed.origin_ns is None:
-                series.stream.start_ns = record.at_ns
-            series.feed.take(record.at_ns, float(fields["time_error_s"]), int(fields["clock_epoch"]), series.stream)
+                series = self._series[target] = self._open(record, reference)
+            self._feed(series, record, "time_error_s")
+
+    def _observe_own(self, record: Record) -> None:
+        """The target against the probe's clock: with any claim or none."""
+        target = record.tags["target"]
+        series = self._own.get(target)
+        if series is None:
+            series = self._own[target] = self._open(record, PROBE_CLOCK)
+        self._feed(series, record, "offset_s")
+
+    @staticmethod
+    def _feed(series: _Series, record: Record, field: str) -> None:
+        if series.feed.origin_ns is None:
+            series.stream.start_ns = record.at_ns
+        series.feed.take(record.at_ns, float(record.fields[field]), int(record.fields["clock_epoch"]), series.stream)
 
     # --- results ---------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """For ever: each target's results every `every_s`, one after the other and spread over that time; its state after them."""
+        """For ever: each series' results every `every_s`, one after the other and spread over that time; its state after them."""
         while True:
-            names = list(self._series)
-            pause_s = self.settings.stability.every_s / (len(names) + 1)
-            for name in names:
+            some = self._all()
+            pause_s = self.settings.stability.every_s / (len(some) + 1)
+            for asked in some:
                 await asyncio.sleep(pause_s)
-                series = self._series.get(name)
+                series = self._kept(asked.reference).get(asked.target)
                 if series is not None:
                     await self._tell_of(series)
             await asyncio.sleep(pause_s)
@@ -170,9 +218,12 @@ class StabilityService:
             self._store(found)
             self._save(series)
 
-    def results(self, target: str, now_ns: int) -> list[Record]:
-        """The rows of a target as of now; none where nothing came since they were last asked for."""
-        return [row for some in self._results(self._series[target], now_ns) for row in some]
+    def results(self, target: str, now_ns: int, *, own: bool = False) -> list[Record]:
+        """The rows of a target as of now, against its reference or (`own`) the probe's clock; none where nothing came since they
+        were last asked for.
+        """
+        series = (self._own if own else self._series)[target]
+        return [row for some in self._results(series, now_ns) for row in some]
 
     def _results(self, series: _Series, now_ns: int) -> Iterator[list[Record]]:
         series.feed.drain(series.stream)
@@ -195,17 +246,18 @@ class StabilityService:
 
     def close(self) -> None:
         """Hand on what waits, and save every state."""
-        for series in list(self._series.values()):
+        for series in self._all():
             self._put_away(series)
 
     def _put_away(self, series: _Series) -> None:
         series.feed.finish(series.stream)
         self._save(series)
-        del self._series[series.target]
+        del self._kept(series.reference)[series.target]
 
     def _path(self, target: str, reference: str, changes: int | None) -> Path:
         """Where the reference can change each has a state of its own, so that the way back is none to a beginning."""
-        return self._directory / (f"{target}.state" if changes is None else f"{target}@{reference}.state")
+        only = changes is None and reference != PROBE_CLOCK
+        return self._directory / (f"{target}.state" if only else f"{target}@{reference}.state")
 
     def _save(self, series: _Series) -> None:
         """Write the state; what cannot be written is told, and measuring goes on."""
@@ -222,11 +274,11 @@ class StabilityService:
             text = f"the state of {series.target}'s stability cannot be written: {error.strerror}; it is tried again"
             self._event("stability_not_saved", text, Severity.WARNING, series.target)
 
-    def _open(self, record: Record) -> _Series:
-        """The series of the row's target: as it was saved, or a new one."""
-        target, reference = record.tags["target"], record.tags["reference"]
+    def _open(self, record: Record, reference: str) -> _Series:
+        """The series of the row's target against this reference: as it was saved, or a new one."""
+        target = record.tags["target"]
         plan = plan_for(self.settings.stability, self._intervals[target])
-        known = record.fields.get("reference_changes")
+        known = record.fields.get("reference_changes") if reference != PROBE_CLOCK else None
         changes = None if known is None else int(known)
         path = self._path(target, reference, changes)
         try:
@@ -242,7 +294,7 @@ class StabilityService:
             except OSError as again:
                 self._event("stability_not_saved", f"{path.name}: {again.strerror}", Severity.WARNING, target)
             feed, stream = self._begin(plan)
-        return _Series(target, reference, feed, stream, dict(record.tags), feed.fed, changes)
+        return _Series(target, reference, feed, stream, {**record.tags, "reference": reference}, feed.fed, changes)
 
     def _begin(self, plan: StreamPlan) -> tuple[Feed, Stream]:
         interval_ns = round(plan.tau0_s * NS)

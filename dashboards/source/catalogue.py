@@ -379,8 +379,13 @@ PTP = Dashboard(
 )
 
 
+def _of_pair(metric: str) -> str:
+    """A statistic against the reference; of a target that is compared with no other clock, against the probe's clock."""
+    return f'timesync_{metric}{{{OF_TARGET}, reference!="probe"}} or on (site, probe, target) timesync_{metric}{{{OF_TARGET}}}'
+
+
 def _sigma_tau(name: str, metric: str, title: str, unit: str) -> Panel:
-    parts = [f"timesync_{metric}{end}{'_seconds' if unit == 's' else ''}" for end in ("", "_lower", "_upper")]
+    parts = [f"{metric}{end}{'_seconds' if unit == 's' else ''}" for end in ("", "_lower", "_upper")]
     return Panel(
         "xychart",
         (f"{title} against averaging time", f"{title} 与平均时间"),
@@ -388,7 +393,7 @@ def _sigma_tau(name: str, metric: str, title: str, unit: str) -> Panel:
             f"{name} with its interval, by tau. Compare with the mask of your profile; a bend shows where the noise type changes.",
             f"{name} 及其置信区间。请与所用规范的模板比较；拐点表示噪声类型改变。",
         ),
-        tuple(Query(f"{part}{{{OF_TARGET}}}", f"{NAMED} {{{{tau}}}}", instant=True) for part in parts),
+        tuple(Query(_of_pair(part), f"{NAMED} {{{{tau}}}}", instant=True) for part in parts),
         unit,
         custom={**SCATTER, "scaleDistribution": {"type": "log", "log": 10}},
         transformations=(
@@ -415,7 +420,7 @@ STABILITY = Dashboard(
                 "每个平均时间一条曲线。上升表示时钟噪声变大。",
             ),
             "short",
-            Query(f"timesync_oadev{{{OF_TARGET}}}", f"{NAMED} {{{{tau}}}}"),
+            Query(_of_pair("oadev"), f"{NAMED} {{{{tau}}}}"),
         ),
         _series(
             ("Completeness", "完整度"),

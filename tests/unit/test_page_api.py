@@ -18,7 +18,7 @@ from timesync.reasons import REASONS, Reason
 from timesync.records import Recorder
 from timesync.settings import HttpSettings, ProbeSettings, SiteSettings, SpoolSettings, TargetSettings, Tie
 from timesync.store.local import History
-from timesync.web import live, reading
+from timesync.web import facts, live, reading
 from timesync.web.api import StatusPage
 from timesync.web.openapi import PREFIX, ROUTES, describe
 from timesync.web.reading import BusyError, Reader
@@ -236,6 +236,20 @@ async def test_csv_is_what_is_shown_and_no_formula(page):
     for path in ("events", "stability"):
         async with session.get(f"{PREFIX}/{path}?target=ntp1&format=csv") as answer:
             assert len((await answer.text()).splitlines()) > 3
+
+
+def test_stability_is_shown_against_the_reference_where_that_is_still_computed():
+    def told(reference: str, at_s: float) -> Record:
+        made = stability_row("oadev", 1.0, NOW_NS + round(at_s * NS))
+        return made._replace(tags={**made.tags, "reference": reference}, fields={**made.fields, "every_s": 600.0})
+
+    own = told("probe", 0.0)
+    pair = told("utc", -700.0)  # the two are computed at different instants
+    assert facts.comparison([own, pair]) == [pair]
+    assert facts.comparison([told("utc-2", -900.0), own, pair]) == [pair]
+    assert facts.comparison([own]) == [own]
+    assert facts.comparison([own, told("utc", -1300.0)]) == [own]  # it has no reference any more
+    assert facts.comparison([]) == []
 
 
 async def test_without_a_history_the_present_is_still_told(page):

@@ -24,6 +24,7 @@ from timesync.settings import (
     SpoolSettings,
     StabilitySettings,
     TargetSettings,
+    Tie,
 )
 from timesync.stability import mtie, oadev
 from timesync.stability_feed import Feed
@@ -63,8 +64,8 @@ class Bench:
             self.settings, self.stored.extend, self.told.append, clock_ns=lambda: NOON + 3600 * NS
         )
 
-    def results(self, target: str = "a") -> dict[tuple[str, str], Record]:
-        found = self.service.results(target, NOON + 3600 * NS)
+    def results(self, target: str = "a", *, own: bool = False) -> dict[tuple[str, str], Record]:
+        found = self.service.results(target, NOON + 3600 * NS, own=own)
         return {(record.tags["statistic"], record.tags["tau"]): record for record in found}
 
 
@@ -213,7 +214,7 @@ def test_restart_loses_nothing(tmp_path: Path) -> None:
     one = Bench(tmp_path)
     one.service.observe([row(i, value) for i, value in enumerate(x[:200])])
     one.service.close()
-    assert [path.name for path in (tmp_path / "stability").iterdir()] == ["a.state"]
+    assert {path.name for path in (tmp_path / "stability").iterdir()} == {"a.state", "a@probe.state"}
     other = Bench(tmp_path)
     # the new run's epochs begin at zero again, and its polls are half a second off
     other.service.observe([row(i + 0.45, value) for i, value in enumerate(x) if i >= 200])
@@ -292,6 +293,90 @@ def test_more_targets_than_allowed_get_none_and_it_is_said(tmp_path: Path) -> No
     assert not bench.service._series
 
 
+def unreferenced(at_s: float, offset_s: float, *, epoch: int = 0) -> Record:
+    """A row of a target that is compared with no other clock."""
+    tags = {name: value for name, value in TAGS.items() if name != "reference"}
+    fields = {"claim": "no_reference_configured", "clock_epoch": epoch, "offset_s": offset_s}
+    return Record("time_error", NOON + round(at_s * NS), tags, fields)
+
+
+def test_target_without_reference_has_stability_against_the_probes_clock(bench: Bench) -> None:
+    x = np.random.default_rng(5).standard_normal(500) * 1e-6
+    bench.service.observe([unreferenced(i, value) for i, value in enumerate(x.tolist())])
+    bench.service.observe([row(500, None, claim="timeout")._replace(fields={"claim": "timeout", "clock_epoch": 0})])
+    assert not bench.service._series
+    series = bench.service._own["a"]
+    series.feed.finish(series.stream)
+    found = bench.results(own=True)
+    assert {name for name, tau in found if tau == "4"} == {"oadev", "tdev", "mtie"}
+    for record in found.values():
+        assert record.tags["reference"] == "probe"
+        assert encode(record).startswith("stability,probe=p,")
+    for each in oadev(x, ci=None).rows()[:5]:
+        told = found["oadev", f"{each['tau_s']:g}"].fields
+        assert (told["dev"], told["n"]) == (pytest.approx(each["dev"], rel=1e-12), each["n"])
+
+
+def test_pair_and_own_series_are_told_apart(bench: Bench) -> None:
+    noise, probe = np.random.default_rng(6).standard_normal((2, 300)) * 1e-6
+    for i, (x, own) in enumerate(zip(noise.tolist(), probe.tolist(), strict=True)):
+        drafted = unreferenced(i, x - own)  # before its reference is known, and again with it: one sample
+        known = row(i, x)
+        bench.service.observe([drafted, known._replace(fields={**known.fields, "offset_s": x - own})])
+    for series in bench.service._all():
+        series.feed.finish(series.stream)
+    pair, own = bench.results(), bench.results(own=True)
+    assert pair.keys() == own.keys()
+    assert pair["oadev", "1"].fields["dev"] == pytest.approx(oadev(noise, ci=None).dev[0], rel=1e-12)
+    assert own["oadev", "1"].fields["dev"] == pytest.approx(oadev(noise - probe, ci=None).dev[0], rel=1e-12)
+    current = Current("s", "p")
+    current.add_target("a", protocol="ntp", interval_s=1.0)
+    for record in [*own.values(), *pair.values()]:
+        current.observe(record, 1000.0)
+    shown = [each for each in samples(current.snapshot(1000.0, {})) if each.metric == "timesync_oadev"]
+    at_1 = {each.labels["reference"]: each.value for each in shown if each.labels["tau"] == "1"}
+    assert at_1 == {"utc": pair["oadev", "1"].fields["dev"], "probe": own["oadev", "1"].fields["dev"]}
+
+
+def test_own_series_is_broken_by_a_step_and_kept_over_a_restart(tmp_path: Path) -> None:
+    one = Bench(tmp_path)
+    one.service.observe([unreferenced(i, 0.0 if i < 30 else 1.0, epoch=i // 30) for i in range(60)])
+    one.service.close()
+    other = Bench(tmp_path)
+    other.service.observe([unreferenced(i, 1.0) for i in range(60, 90)])
+    series = other.service._own["a"]
+    series.feed.finish(series.stream)
+    result = series.stream.result("oadev", ci=None)
+    assert not other.told
+    assert result.dev.tolist()[0] == 0.0  # no term spans the step
+    assert result.n.tolist()[0] == 28 + 58
+
+
+def test_where_series_are_many_a_target_with_a_reference_has_the_pair_only(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, targets_at_most=4)
+    tie = Tie("UTC(NIM)", bound_s=1e-7, u_s=1e-8)
+    targets = tuple(replace(t, tie=tie) if t.name == "utc" else t for t in bench.settings.targets)
+    wanted = bench.settings.stability
+    bench.service.configure(replace(bench.settings, targets=targets))
+    assert [event.kind for event in bench.told] == ["stability_pairs_only"]  # a and b twice, utc once: five
+    bench.service.observe([row(i, 0.0, target=name) for i in range(10) for name in ("a", "b", "utc")])
+    assert (list(bench.service._series), list(bench.service._own)) == (["a", "b"], ["utc"])
+    wanted = replace(wanted, targets_at_most=5)
+    bench.service.configure(replace(bench.settings, targets=targets, stability=wanted))
+    bench.service.observe([row(10, 0.0)])
+    assert set(bench.service._own) == {"a", "utc"}
+
+
+async def test_run_tells_both_series(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, every_s=0.01)
+    bench.service.observe([row(i, 1e-6 * (i % 3)) for i in range(100)])
+    task = asyncio.create_task(bench.service.run())
+    async with asyncio.timeout(30):
+        while {record.tags["reference"] for record in bench.stored} != {"utc", "probe"}:
+            await asyncio.sleep(0.01)
+    task.cancel()
+
+
 def test_reconfiguring_keeps_what_is_the_same(bench: Bench) -> None:
     bench.service.observe([row(i, 0.0, target=name) for i in range(10) for name in ("a", "b")])
     kept = bench.service._series["a"]
@@ -344,7 +429,8 @@ async def test_a_daemon_stores_and_shows_stability_and_keeps_it(tmp_path: Path) 
     assert {"oadev", "tdev", "mtie"} <= found
     # the reference is compared with itself, which says nothing
     names = {path.stem for path in (tmp_path / "stability").iterdir()}
-    assert names == {target.name for target in targets if target.tie is None}
+    pairs = {target.name for target in targets if target.tie is None}
+    assert names == pairs | {f"{target.name}@probe" for target in targets}
 
 
 async def test_a_daemon_with_too_many_targets_does_not_even_load_numpy(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from timesync.config.sections import report_unknown_key
 from timesync.config.wording import closest, joined, number_text, printable, shown
 from timesync.errors import ConfigError, DataError
 from timesync.keys import read_keys
+from timesync.model import PROBE_CLOCK
 from timesync.settings import HttpSettings, TargetSettings, Tie
 from timesync.timescale import LeapTable
 from timesync.web.listening import is_loopback, unsafe
@@ -64,6 +65,10 @@ def check_names(draft: Draft) -> None:
         if target.has("name") and target.values["name"] == LOCAL:
             draft.report(
                 f"{target.where}: name", '"local" is the name of the host clock as a reference', "Rename the target"
+            )
+        if target.has("name") and target.values["name"] == PROBE_CLOCK:
+            draft.report(
+                f"{target.where}: name", '"probe" is the name of the probe\'s clock in results', "Rename the target"
             )
 
 

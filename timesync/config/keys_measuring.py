@@ -47,7 +47,7 @@ TARGET = Table(
     "target",
     "One clock to measure; as many as there are clocks. With `realises` the target is a reference.",
     (
-        Key("name", Type.NAME, "the target's name: unique, and not `local`", '"ntp1"', required=True),
+        Key("name", Type.NAME, "the target's name: unique, and neither `local` nor `probe`", '"ntp1"', required=True),
         Key("kind", Type.NAME, "the probe kind that measures it", '"ntp"', default="ntp", wrong_names=("protocol",)),
         Key(
             "address",

@@ -276,8 +276,9 @@ HOLDOVER = Table(
 
 STABILITY = Table(
     "stability",
-    "Stability of each target against UTC(k), computed as the samples come and kept across restarts. It takes about 33 MB of "
-    "memory (numpy) and 0.1 MB a target; 100 targets polled every second take less than 1 % of a core.",
+    "Stability of each target against its reference and against the probe's clock, computed as the samples come and kept across "
+    "restarts. It takes about 33 MB of memory (numpy) and 0.1 MB a series; 100 series of a sample every second take less than "
+    "1 % of a core.",
     (
         Key("enabled", Type.SWITCH, "compute them", "true", default=True, wrong_names=("enable", "on")),
         Key(
@@ -353,7 +354,8 @@ STABILITY = Table(
         Key(
             "targets_at_most",
             Type.INTEGER,
-            "with more targets than this nothing is computed, so that a large probe stays small; raise it where there is memory",
+            "with more targets than this nothing is computed, so that a large probe stays small; with more than half as many, "
+            "those that have a reference are compared with it only, not with the probe's clock too; raise it where there is memory",
             "100",
             default=100,
             low=0,

@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from timesync.model import PROBE_CLOCK
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
@@ -117,8 +119,8 @@ class _Target:
         self.latest = _Newest()
         self.measured = _Newest()
         self.answered = _Newest()
-        # (statistic, tau) or ("holdover", limit): the newest row, and until when it is shown (monotonic seconds)
-        self.stability: dict[tuple[str, str], tuple[Record, float]] = {}
+        # (statistic, tau, "probe" or "") or ("holdover", limit): the newest row, and until when it is shown (monotonic seconds)
+        self.stability: dict[tuple[str, ...], tuple[Record, float]] = {}
         # (measurement, clock, port): the same
         self.stack: dict[tuple[str, ...], tuple[Record, float]] = {}
 
@@ -253,7 +255,11 @@ class Current:
             return
         until_s = now_s + STABILITY_LIFE * float(record.fields["every_s"]) + GRACE_S
         tags = record.tags
-        key = (tags["statistic"], tags["tau"]) if "statistic" in tags else (record.measurement, tags.get("limit", ""))
+        key: tuple[str, ...] = (record.measurement, tags.get("limit", ""))
+        if "statistic" in tags:
+            # Another reference takes the place of the one before; the probe's clock stands beside it.
+            against = tags.get("reference", "")
+            key = (tags["statistic"], tags["tau"], against if against == PROBE_CLOCK else "")
         target.stability[key] = (record, until_s)
 
     def _observe_stack(self, record: Record, now_s: float) -> None:

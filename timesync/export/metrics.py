@@ -113,7 +113,8 @@ def _stability(name: str, title: str, *, seconds: bool) -> tuple[Metric, ...]:
 
 
 _WHAT = {
-    "": " against the reference; estimator: exact, strided (every some terms) or bounds (the upper one). tau in seconds.",
+    "": " against the reference, or the probe's clock (reference: probe); estimator: exact, strided (every some terms) or bounds "
+    "(the upper one). tau in seconds.",
     "_lower": ": of its confidence interval, or rigorous where the estimator is bounds. tau in seconds.",
     "_upper": ": of its confidence interval, or rigorous where the estimator is bounds. tau in seconds.",
 }

@@ -191,6 +191,7 @@ class StatusPage:
         name = self._target(request)
         nothing: list[Record] = []
         found = await self._read(lambda history: newest_of_each(history, Selection("stability", name)), nothing)
+        found = facts.comparison(found)
         curves = facts.stability(found)
         if _wants_csv(request):
             columns = ("tau_s", "dev", "lo", "hi", "n", "alpha")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from timesync.model import PROBE_CLOCK
 from timesync.reasons import REASONS
 from timesync.state_word import state_word
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from timesync.pipeline import TargetState
     from timesync.plugin import Demonstration
 
-__all__ = ["STATISTIC_TITLES", "event", "stability", "target"]
+__all__ = ["STATISTIC_TITLES", "comparison", "event", "stability", "target"]
 
 WELL = frozenset({"ok", "reference"})
 UNSETTLED = frozenset({"starting", "waiting"})
@@ -107,6 +108,27 @@ def event(record: Record) -> dict[str, Any]:
         "text": fields.pop("text", ""),
         "evidence": fields,
     }
+
+
+def comparison(records: Sequence[Record]) -> list[Record]:
+    """Of the newest stored results of one target those to show: against its reference where such are still computed, else
+    those against the probe's clock.
+    """
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.tags.get("reference", ""), []).append(record)
+
+    def newest_ns(reference: str) -> int:
+        return max(record.at_ns for record in groups[reference])
+
+    pairs = [reference for reference in groups if reference != PROBE_CLOCK]
+    chosen = max(pairs, key=newest_ns, default=PROBE_CLOCK)
+    own = groups.get(PROBE_CLOCK, [])
+    if pairs and own:
+        every_s = max(float(record.fields.get("every_s", 0.0)) for record in own)
+        if newest_ns(chosen) < newest_ns(PROBE_CLOCK) - 2 * every_s * 1e9:
+            chosen = PROBE_CLOCK
+    return groups.get(chosen, [])
 
 
 def stability(records: Sequence[Record]) -> list[dict[str, Any]]:

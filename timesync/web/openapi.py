@@ -224,7 +224,7 @@ ROUTES = (
     Route(
         "/stability",
         "stability",
-        "The newest stability of a target against its reference",
+        "The newest stability of a target against its reference, or, where there is none, the probe's clock (`probe`)",
         (_TARGET, _FORMAT),
         _object(target=_text(), reference=_maybe("string", "against what"), curves=_list(CURVE)),
         "text/csv",

@@ -44,14 +44,13 @@ export function stability(root, { name, search }) {
     tables.replaceChildren();
     tables.hidden = !curves.length;
     if (!curves.length) {
-      const each = store.targets.get(name);
-      say(note, each?.is_reference ? "This is the reference: it is compared with itself." : "Nothing is computed yet: it takes some samples with a claim, and [stability] enabled in the configuration.");
+      say(note, "Nothing is computed yet: it takes some samples, and [stability] enabled in the configuration.");
       return;
     }
     const first = curves[0];
     const covered = curves.find((each) => each.coverage !== null)?.coverage;
     const percent = (value) => `${+(100 * value).toPrecision(4)} %`;
-    say(note, `Against ${reference ?? "its reference"}, as of ${instant(first.at_ns)} UTC over ${first.window_days} d at most; ${percent(first.completeness ?? 0)} of the samples are there; ${covered ? `bars cover ${percent(covered)}` : "no intervals yet"}.`);
+    say(note, `Against ${reference === "probe" ? "the probe's own clock" : reference ?? "its reference"}, as of ${instant(first.at_ns)} UTC over ${first.window_days} d at most; ${percent(first.completeness ?? 0)} of the samples are there; ${covered ? `bars cover ${percent(covered)}` : "no intervals yet"}.`);
     // One picture a unit; estimators of one statistic share its colour.
     const families = [...new Set(curves.map((each) => each.family))];
     for (const [unit, title] of [["1", "Fractional frequency deviation"], ["s", "Time deviation and interval error"]]) {
