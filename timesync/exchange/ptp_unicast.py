@@ -24,8 +24,8 @@ __all__ = ["UnicastNegotiation"]
 DURATION_S = 60
 RETRY_S = 2.0
 RENEW_AT = 0.75
-# What is asked for, and its interval (log2 s): an Announce and a Sync every second, an answer to each question. As often as the Sync:
-# a master sends them together, and a lone Sync meets cold caches and sleeping processors on its way, some 100 us of them.
+# What is asked for, and its interval (log2 s): an Announce and a Sync every second, an answer to each question. The Announce as
+# often as the Sync: a master sends them together, and a lone Sync meets cold caches and sleeping processors, some 100 us of them.
 WANTED = {MessageType.ANNOUNCE: 0, MessageType.SYNC: 0, MessageType.DELAY_RESP: 0}
 
 
