@@ -120,18 +120,24 @@ class Daemon:
         self._server: WebServer | None = None
         self._page: StatusPage | None = None
         if settings.http.enabled:
-            history = settings.spool.directory / HISTORY_FILE if settings.history.enabled else None
-            page = StatusPage(site, lambda: self.measuring.pipeline.states, history, demonstration=demonstration)
-            self._page = page
-            self._server = WebServer(
-                settings.http,
-                title=f"{site.name} / {site.probe}",
-                metrics=self.exposition.expose,
-                alive=self._alive,
-                ready=self._ready,
-                pages=(*pages, *page.pages()),
-                stopping=page.close,
-            )
+            self._page, self._server = self._make_server(pages, demonstration)
+
+    def _make_server(self, pages: Sequence[Page], demonstration: Demonstration | None) -> tuple[StatusPage, WebServer]:
+        """The page and the server that shows it; nothing listens yet."""
+        settings = self.settings
+        site = settings.site
+        history = settings.spool.directory / HISTORY_FILE if settings.history.enabled else None
+        page = StatusPage(site, lambda: self.measuring.pipeline.states, history, demonstration=demonstration)
+        server = WebServer(
+            settings.http,
+            title=f"{site.name} / {site.probe}",
+            metrics=self.exposition.expose,
+            alive=self._alive,
+            ready=self._ready,
+            pages=(*pages, *page.pages()),
+            stopping=page.close,
+        )
+        return page, server
 
     @property
     def urls(self) -> Sequence[str]:

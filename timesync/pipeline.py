@@ -164,18 +164,7 @@ class Pipeline:
             self._local = LocalReference(local.tie, settle_s=local.settle_s, epoch=self._epoch)
             if before is not None:
                 self._local.resume(before)
-        wanted = {
-            target.name: Differencer(
-                target.name,
-                target.tie,
-                max_age_s=settings.reference_max_age_s,
-                phi=self._phi,
-                slewed=self._slewed,
-                carry_s=settings.reference_carry_s,
-            )
-            for target in settings.targets
-            if target.tie is not None
-        }
+        wanted = self._new_differencers(settings)
         networks = {link.reference: link.through for link in settings.links if link.through is not None}
         for linked, through in self._networks.items():
             if networks.get(linked) != through and through in self._differencers:
@@ -217,6 +206,21 @@ class Pipeline:
         clocks = ((name, each.settings.interval_s, each.settings.tie is not None) for name, each in self.states.items())
         self.attribution.configure(clocks, self._phi)
         return rows
+
+    def _new_differencers(self, settings: ProbeSettings) -> dict[str, Differencer]:
+        """One for each reference of these settings."""
+        return {
+            target.name: Differencer(
+                target.name,
+                target.tie,
+                max_age_s=settings.reference_max_age_s,
+                phi=self._phi,
+                slewed=self._slewed,
+                carry_s=settings.reference_carry_s,
+            )
+            for target in settings.targets
+            if target.tie is not None
+        }
 
     def _let_go(self, wanted: Mapping[str, TargetSettings]) -> list[Record]:
         """The rows that wait of targets that are gone or are another server now; its scatter is not theirs."""
