@@ -22,6 +22,7 @@ from timesync.alert_service import AlertService, tie_ends
 from timesync.descriptors import allow_many, shortage
 from timesync.errors import TimesyncError
 from timesync.export.current import Declared
+from timesync.export.masks import masks_of
 from timesync.export.prometheus import Exposition
 from timesync.leapservice import LeapService
 from timesync.link_service import LinkService
@@ -87,6 +88,7 @@ class Daemon:
         self._new_rows: list[Record] = []
         site = settings.site
         self.exposition = Exposition(site.name, site.probe, tallies=lambda: self.measuring.pipeline.states)
+        self.exposition.set_position(site.latitude, site.longitude)
         self._utc = UtcService(
             settings, self._append_revised, lambda: self._delivery.status().depth, self._report, clock_ns=time.time_ns
         )
@@ -280,6 +282,7 @@ class Daemon:
 
     def _compute_stability(self, settings: ProbeSettings) -> None:
         """Compute stability from now on as these settings want it, with the states that were saved."""
+        self.exposition.set_masks(masks_of(settings.stability))
         if self._stability is not None:
             self._stability.configure(settings)
         elif settings.stability.enabled and len(settings.targets) > settings.stability.targets_at_most:
@@ -359,6 +362,8 @@ class Daemon:
             self.exposition.set_clock_changes(steps=self.measuring.clock_steps, suspends=self.measuring.suspends)
             self.exposition.set_faults(self.measuring.pipeline.attribution.ledger.current())
             self.exposition.set_references(*self.measuring.pipeline.references.shown())
+            self.exposition.set_ties(self.measuring.pipeline.ties(), time.time_ns())
+            self.exposition.set_published(self._utc.book.newest())
             self.exposition.set_engine_counts(self.measuring.engine_counts())
             self.exposition.set_schedule_lag(self.measuring.schedule_lag_s)
             spool = self._delivery.status()

@@ -307,6 +307,11 @@ class Pipeline:
         elif reference in self._differencers:
             self._differencers[reference].tie = tie
 
+    def ties(self) -> dict[str, Tie]:
+        """What ties each reference to UTC(k) now, by its name."""
+        local = {} if self._local is None else {LOCAL: self._local.tie}
+        return {**local, **{name: each.tie for name, each in self._differencers.items()}}
+
     def set_leaps(self, table: LeapTable) -> None:
         """The leap-second table in use."""
         self.attribution.leaps = table

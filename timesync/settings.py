@@ -231,6 +231,7 @@ class StabilitySettings:
     window_days: int = 7
     coverage: float = 0.683
     targets_at_most: int = 100
+    masks: tuple[str, ...] = ()  # profiles whose masks are shown with them
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from timesync.model import Event, FieldValue, Record, Severity
 from timesync.plugin import EngineCounts
 from timesync.ptp_stack import CLOCK_STATES, PORT_STATES
 from timesync.reasons import Reason
-from timesync.settings import HttpSettings
+from timesync.settings import HttpSettings, Tie
 from timesync.store.status import SinkStatus, SpoolStatus
 from timesync.web.health import Check
 from timesync.web.server import WebServer
@@ -62,6 +62,7 @@ PTP: dict[str, FieldValue] = {
     "grandmaster": "0c1105fffe000001",
     "domain": 0,
     "timescale": "ptp",
+    "utc_label": "final",
 }
 STACK_CLOCK: dict[str, FieldValue] = {
     "master_offset_s": -2e-8,
@@ -160,6 +161,10 @@ def filled(site: str, clock: Clock, tallies: dict[str, Counted]) -> Exposition:
     exposition.declare("ntp1", Declared("ntp1", is_reference=True, limit=("tight", 1e-6), tie_until_ns=now_ns))
     exposition.set_alerts({("loss", "warning"): 1})
     exposition.set_notifications({("on-call", "sent"): 1})
+    exposition.set_position(40.24, 116.23)
+    exposition.set_ties({"ntp1": Tie("UTC(NIM)", 1e-7, 1e-8, now_ns + 10**12)}, now_ns)
+    exposition.set_published([("NIM", "circular_t", "Circular T 465", now_ns)])
+    exposition.set_masks([("prtc-a", "mtie", "0.1", 2.5e-8)])
     return exposition
 
 

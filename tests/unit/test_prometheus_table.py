@@ -52,6 +52,8 @@ WITHOUT_UNIT = {
     ),
     "timesync_timestamping",
     "timesync_utc_claim",
+    "timesync_utc_status",
+    "timesync_tie_claim",
     "timesync_authenticated",
     "timesync_spool_writable",
     "timesync_sink_available",

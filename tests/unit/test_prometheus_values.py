@@ -9,13 +9,18 @@ import pytest
 from support import promtext
 from support.exposition import Counted
 
+from timesync.config.keys_results import MASKED
 from timesync.export.current import Current
+from timesync.export.masks import masks_of
 from timesync.export.metrics import METRICS, Life
 from timesync.export.prometheus import render
 from timesync.export.samples import ANSWERED, CLAIMED, MEASURED, samples
 from timesync.model import Event, FieldValue, Record, Severity
 from timesync.reasons import Reason
 from timesync.records import FIELDS
+from timesync.settings import StabilitySettings, Tie
+from timesync.stability.mask_table import PROFILES
+from timesync.stability.masks import STATISTICS
 from timesync.store.status import SinkStatus, SpoolStatus
 
 INTERVAL_S = 16.0
@@ -314,3 +319,63 @@ def test_a_snapshot_does_not_change_afterwards(current):
 def test_numbers_of_any_kind_become_plain_floats(current, number):
     current.observe(record({**ROW, "offset_s": number}), now_s=1.0)
     assert promtext.value(page(current, 1.0), "timesync_offset_seconds") == float(number)
+
+
+# --- what ties the probe to UTC(k) and to UTC -----------------------------------------------------------------------------
+
+
+def by(family: promtext.Family, label: str) -> dict[str, float]:
+    return {dict(key)[label]: value for key, value in family.series.items()}
+
+
+def test_a_tie_is_shown_as_it_is_now_with_its_end():
+    current = Current("NIM", "p1")
+    ties = {
+        "utc": Tie("UTC(NIM)", bound_s=1e-7, u_s=2e-8, valid_until_ns=AT_NS + SECOND_NS),
+        "gnss": Tie("UTC(NIM)", link="sky", no_claim=Reason.LINK_STALE),
+    }
+    current.set_ties(ties, AT_NS)
+    shown = page(current, 0.0)
+    claims = by(shown["timesync_tie_claim"], "reference")
+    assert claims == {"utc": 1, "gnss": 0}
+    ends = by(shown["timesync_tie_valid_until_timestamp_seconds"], "link")
+    assert ends == {"declared": pytest.approx((AT_NS + SECOND_NS) / 1e9, abs=1e-6)}
+    assert list(shown["timesync_tie_uncertainty_seconds"].series.values()) == [2e-8]
+    current.set_ties(ties, AT_NS + 2 * SECOND_NS)
+    assert by(page(current, 0.0)["timesync_tie_claim"], "link") == {"declared": 0, "sky": 0}
+
+
+def test_what_utc_minus_target_rests_on_is_a_state():
+    current = Current("NIM", "p1")
+    current.add_target("ntp1", protocol="ntp", interval_s=INTERVAL_S)
+    current.observe(record({**ROW, "utc_label": "predicted"}), 0.0)
+    states = by(page(current, 0.0)["timesync_utc_status"], "status")
+    assert states == {"final": 0, "rapid": 0, "predicted": 1, "unavailable": 0}
+
+
+def test_a_position_is_shown_whole_or_not_at_all():
+    current = Current("NIM", "p1")
+    current.set_position(40.24, None)
+    assert "timesync_site_info" not in page(current, 0.0)
+    current.set_position(-33.9, 18.42)
+    shown = page(current, 0.0)["timesync_site_info"]
+    assert by(shown, "latitude") == {"-33.9": 1}
+    assert by(shown, "longitude") == {"18.42": 1}
+
+
+def test_the_masks_that_are_named_are_shown_and_numpy_waits_for_them():
+    assert masks_of(StabilitySettings()) == ()
+    assert masks_of(StabilitySettings(enabled=False, masks=("prtc-a",))) == ()
+    points = masks_of(StabilitySettings(masks=("prtc-b",)))
+    assert {(profile, statistic) for profile, statistic, _, _ in points} == {("prtc-b", "mtie"), ("prtc-b", "tdev")}
+    # G.8272 (2018) 6.2: TDEV of a PRTC-B is 1 ns up to 100 s.
+    assert {limit_s for _, statistic, tau, limit_s in points if statistic == "tdev" and float(tau) <= 100} == {1e-9}
+    current = Current("NIM", "p1")
+    current.set_masks(points)
+    assert len(page(current, 0.0)["timesync_mask_seconds"].series) == len(points)
+
+
+def test_the_profiles_that_can_be_named_are_those_that_have_masks():
+    assert [profile.name for profile in PROFILES.values() if any(m.statistic in STATISTICS for m in profile.masks)] == [
+        *MASKED
+    ]

@@ -7,7 +7,7 @@ from math import hypot, sqrt
 import numpy as np
 import pytest
 
-from timesync.reference.published import UNAVAILABLE, Label, Published, UtcTable
+from timesync.reference.published import UNAVAILABLE, Label, Published, UtcBook, UtcTable
 from timesync.reference.recompute import LABELS, utc_minus
 from timesync.timescale import NS_PER_DAY, mjd_to_unix_ns
 
@@ -132,3 +132,10 @@ def test_a_whole_series_is_computed_as_one_by_one() -> None:
             assert series.value_s[index] == pytest.approx(one.value_s - x_s[index], abs=1e-15)
             assert series.u_s[index] == pytest.approx(hypot(one.total_u_s, 30e-9), rel=1e-9)
     assert {LABELS[code] for code in np.unique(series.label)} == set(Label)
+
+
+def test_the_newest_date_of_each_publication_is_told() -> None:
+    table = UtcTable("TP", [final(55194, 1.0), final(55199, 2.0), rapid(55201, 3.0), rapid(55200, 3.0)])
+    told = {publication: until_ns for _, publication, _, until_ns in UtcBook({"TP": table}).newest()}
+    assert told == {"circular_t": at(55199), "utcr": at(55201)}
+    assert UtcBook({"NEW": UtcTable("NEW", [])}).newest() == []

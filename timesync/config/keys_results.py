@@ -7,6 +7,8 @@ from timesync.config.schema import Key, Table, Type
 __all__ = ["HISTORY", "HOLDOVER", "HTTP", "INFLUXDB", "LOG", "SPOOL", "STABILITY", "UTC"]
 
 DAY_S = 86_400
+MASKED = ("g811", "prtc-a", "prtc-b", "eprtc", "eec-1", "g8273.2-a", "g8273.2-b", "g8273.2-c")
+"""The profiles that have masks; `timesync.stability.mask_table` has them, which needs numpy."""
 
 SPOOL = Table(
     "spool",
@@ -350,6 +352,15 @@ STABILITY = Table(
             low=0.5,
             high=0.999,
             wrong_names=("ci", "confidence"),
+        ),
+        Key(
+            "masks",
+            Type.CHOICES,
+            "whose MTIE and TDEV masks are exported, to be drawn beside the curves; `timesync stability --mask` judges by them",
+            '["prtc-a"]',
+            default=(),
+            choices=MASKED,
+            wrong_names=("mask", "profiles"),
         ),
         Key(
             "targets_at_most",

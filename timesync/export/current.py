@@ -20,9 +20,21 @@ if TYPE_CHECKING:
     from timesync.model import Event, Record
     from timesync.plugin import EngineCounts
     from timesync.reasons import Reason
+    from timesync.settings import Tie
     from timesync.store.status import SpoolStatus
 
-__all__ = ["GRACE_S", "LIFE_INTERVALS", "Counts", "Current", "Declared", "ProbeView", "Snapshot", "Tally", "TargetView"]
+__all__ = [
+    "GRACE_S",
+    "LIFE_INTERVALS",
+    "Counts",
+    "Current",
+    "Declared",
+    "ProbeView",
+    "Snapshot",
+    "Tally",
+    "TargetView",
+    "TieView",
+]
 
 LIFE_INTERVALS = 3.0
 """How many poll intervals a measurement is shown: two misses in a row do not blank a panel, a third does."""
@@ -141,6 +153,18 @@ class TargetView(NamedTuple):
     leap_disagrees: bool | None = None
 
 
+class TieView(NamedTuple):
+    """The tie of a reference as it is now; `until_ns` (Unix ns): None where it has no end, or claims nothing."""
+
+    reference: str
+    link: str
+    realises: str
+    claims: bool
+    until_ns: int | None
+    bound_s: float
+    u_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class ProbeView:
     """The probe itself as it is shown. None: not known (yet)."""
@@ -159,6 +183,10 @@ class ProbeView:
     standings: Mapping[str, str] = field(default_factory=dict)
     alerts: Mapping[tuple[str, str], int] = field(default_factory=dict)
     notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    position: tuple[float, float] | None = None
+    ties: Sequence[TieView] = ()
+    published: Sequence[tuple[str, str, str, int]] = ()
+    masks: Sequence[tuple[str, str, str, float]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +221,10 @@ class Current:
         self._leap_disagreements: Collection[str] = ()
         self._alerts: Mapping[tuple[str, str], int] = {}
         self._notifications: Mapping[tuple[str, str], int] = {}
+        self._position: tuple[float, float] | None = None
+        self._ties: Sequence[TieView] = ()
+        self._published: Sequence[tuple[str, str, str, int]] = ()
+        self._masks: Sequence[tuple[str, str, str, float]] = ()
 
     def add_target(self, name: str, *, protocol: str, interval_s: float) -> None:
         """Begin to show a target, or change its interval; what is shown of it goes on unless the protocol is another."""
@@ -218,6 +250,33 @@ class Current:
     def set_notifications(self, counts: Mapping[tuple[str, str], int]) -> None:
         """Show what came of telling people, by messenger and result."""
         self._notifications = counts
+
+    def set_position(self, latitude: float | None, longitude: float | None) -> None:
+        """Show where the probe stands, degrees, north and east positive."""
+        self._position = None if latitude is None or longitude is None else (latitude, longitude)
+
+    def set_ties(self, ties: Mapping[str, Tie], now_ns: int) -> None:
+        """Show what ties each reference to UTC(k) now (Unix ns)."""
+        self._ties = [
+            TieView(
+                name,
+                tie.link or "declared",
+                tie.realises,
+                tie.why_not(now_ns) is None,
+                tie.valid_until_ns if tie.no_claim is None else None,
+                tie.bound_s,
+                tie.u_s,
+            )
+            for name, tie in ties.items()
+        ]
+
+    def set_published(self, published: Sequence[tuple[str, str, str, int]]) -> None:
+        """Show what is published of UTC - UTC(k): laboratory, publication, its issue, and its newest date (Unix ns)."""
+        self._published = published
+
+    def set_masks(self, points: Sequence[tuple[str, str, str, float]]) -> None:
+        """Show these points of masks: mask, statistic, averaging time (s, as text), limit (s)."""
+        self._masks = points
 
     def remove_target(self, name: str) -> None:
         """Stop showing a target, at once and with all its series. A name that is not known is fine."""
@@ -352,5 +411,9 @@ class Current:
             standings=self._standings,
             alerts=self._alerts,
             notifications=self._notifications,
+            position=self._position,
+            ties=self._ties,
+            published=self._published,
+            masks=self._masks,
         )
         return Snapshot(self._labels, views, probe, self._events.copy())

@@ -155,6 +155,11 @@ _TABLE: tuple[Metric, ...] = (
         "reference",
     ),
     _target(
+        "timesync_utc_status",
+        "What UTC minus target rests on: 1 for final (Circular T), rapid (UTCr), predicted or unavailable, 0 for the others.",
+        *("reference", "status"),
+    ),
+    _target(
         "timesync_timestamping",
         "Where the timestamps of the newest measurement were taken: 1 for the state that holds, 0 for the others.",
         "timestamping",
@@ -315,6 +320,50 @@ _TABLE: tuple[Metric, ...] = (
     _forecast("score_ratio", "Share of the last 100 forecasts whose interval held what was then measured."),
     # The probe.
     _probe(_G, "timesync_targets", "Targets that are configured."),
+    _probe(
+        _G,
+        "timesync_site_info",
+        "Where the probe stands, degrees, north and east positive, for maps; always 1; absent where none is configured.",
+        *("latitude", "longitude"),
+    ),
+    # What ties it to UTC(k), and to UTC.
+    _probe(
+        _G,
+        "timesync_tie_claim",
+        "What ties a reference to UTC(k), by declaration or by a link: 1 while it holds, 0 while nothing is claimed by it.",
+        *("reference", "link", "realises"),
+    ),
+    _probe(
+        _G,
+        "timesync_tie_valid_until_timestamp_seconds",
+        "Until when the tie holds as it is now, Unix time: its declared end or that of its data's age, whichever is first; a link "
+        "moves it on with new data. Absent where it has no end.",
+        *("reference", "link"),
+    ),
+    _probe(
+        _G,
+        "timesync_tie_uncertainty_seconds",
+        "Standard uncertainty (GUM, coverage factor 1) of the tie as it is now.",
+        *("reference", "link"),
+    ),
+    _probe(
+        _G,
+        "timesync_tie_bound_seconds",
+        "Hard bound of the tie as it is now.",
+        *("reference", "link"),
+    ),
+    _probe(
+        _G,
+        "timesync_utc_published_until_timestamp_seconds",
+        "Newest date for which UTC - UTC(k) is published, Unix time, by publication (circular_t: final, utcr: rapid).",
+        *("laboratory", "publication", "issue"),
+    ),
+    _probe(
+        _G,
+        "timesync_mask_seconds",
+        "A point of a mask that `masks` of [stability] names, by statistic (mtie, tdev) and averaging time. tau in seconds.",
+        *("mask", "statistic", "tau"),
+    ),
     _probe(_C, "timesync_clock_steps_total", "Steps of the probe's own clock since the daemon started."),
     _probe(_C, "timesync_clock_suspends_total", "Sleeps of the probe's machine since the daemon started."),
     _probe(

@@ -13,6 +13,7 @@ from timesync.model import Timestamping
 from timesync.ptp_stack import CLOCK_STATES, PORT_STATES
 from timesync.reasons import Reason
 from timesync.reference.agreement import Standing
+from timesync.reference.published import Label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -177,12 +178,12 @@ def _stack_samples(record: Record, labels: Mapping[str, str]) -> Iterator[Sample
 
 
 def _states(
-    metric: str, labels: Mapping[str, str], states: Iterable[str], holds: FieldValue | None
+    metric: str, labels: Mapping[str, str], states: Iterable[str], holds: FieldValue | None, label: str = "state"
 ) -> Iterator[Sample]:
     """A state-set: each state a series, 1 for the one that holds."""
     if holds is not None:
         for state in states:
-            yield Sample(metric, {**labels, "state": state}, state == holds)
+            yield Sample(metric, {**labels, label: str(state)}, state == holds)
 
 
 HOLDOVER: Mapping[str, str] = {
@@ -236,6 +237,7 @@ def _measurement_samples(record: Record, labels: Mapping[str, str]) -> Iterator[
         realises = fields.get("realises")
         known = with_reference if realises is None else {**with_reference, "realises": str(realises)}
         yield Sample("timesync_reference_info", known, 1)
+        yield from _states("timesync_utc_status", with_reference, Label, fields.get("utc_label"), "status")
     timestamping = fields.get("timestamping")
     if timestamping is not None:
         for state in Timestamping:
@@ -309,8 +311,29 @@ def _probe_samples(probe: ProbeView, labels: Mapping[str, str]) -> Iterator[Samp
         for state in STANDINGS:
             own = {**labels, "reference": reference, "standing": state}
             yield Sample("timesync_reference_standing", own, state == standing)
+    yield from _traceability_samples(probe, labels)
     if probe.spool is not None:
         yield from _spool_samples(probe.spool, labels)
+
+
+def _traceability_samples(probe: ProbeView, labels: Mapping[str, str]) -> Iterator[Sample]:
+    """Where the probe stands, what ties it to UTC(k) and to UTC, and the masks that its clocks are held to."""
+    if probe.position is not None:
+        latitude, longitude = (f"{each:.6g}" for each in probe.position)
+        yield Sample("timesync_site_info", {**labels, "latitude": latitude, "longitude": longitude}, 1)
+    for tie in probe.ties:
+        own = {**labels, "reference": tie.reference, "link": tie.link}
+        yield Sample("timesync_tie_claim", {**own, "realises": tie.realises}, tie.claims)
+        if tie.until_ns is not None:
+            yield Sample("timesync_tie_valid_until_timestamp_seconds", own, tie.until_ns / 1e9)
+        if tie.claims:
+            yield Sample("timesync_tie_uncertainty_seconds", own, tie.u_s)
+            yield Sample("timesync_tie_bound_seconds", own, tie.bound_s)
+    for lab, publication, issue, until_ns in probe.published:
+        own = {"laboratory": lab, "publication": publication, "issue": issue}
+        yield Sample("timesync_utc_published_until_timestamp_seconds", {**labels, **own}, until_ns / 1e9)
+    for mask, statistic, tau, limit_s in probe.masks:
+        yield Sample("timesync_mask_seconds", {**labels, "mask": mask, "statistic": statistic, "tau": tau}, limit_s)
 
 
 def _spool_samples(spool: SpoolStatus, labels: Mapping[str, str]) -> Iterator[Sample]:

@@ -124,6 +124,7 @@ class UtcTable:
         for each in values:
             (rapid if each.rapid else final)[each.mjd] = each
         self.segments: tuple[Segment, ...] = tuple(_segments(_sorted(final), _sorted(rapid)))
+        self.newest: tuple[Published, ...] = tuple(kind[max(kind)] for kind in (final, rapid) if kind)
         self._starts = [segment.start_ns for segment in self.segments]
         self._current: Segment | None = None
 
@@ -203,6 +204,14 @@ class UtcBook:
     def replace(self, tables: Mapping[str, UtcTable]) -> None:
         """Other values have been published: they count from now on."""
         self._tables = {realisation(lab): table for lab, table in tables.items()}
+
+    def newest(self) -> list[tuple[str, str, str, int]]:
+        """Of each laboratory and publication ("circular_t", "utcr"): laboratory, publication, issue, newest date (Unix ns)."""
+        return [
+            (table.lab, "utcr" if each.rapid else "circular_t", each.issue, mjd_to_unix_ns(each.mjd))
+            for table in self._tables.values()
+            for each in table.newest
+        ]
 
     def at(self, realises: str, at_ns: int) -> UtcEstimate:
         """UTC - UTC(k) at an instant (Unix ns)."""

@@ -206,7 +206,7 @@ class StatusPage:
 
     async def _show_masks(self, _request: web.Request) -> web.Response:
         if self._masks is None:
-            from timesync.web.mask_points import masks  # noqa: PLC0415 - numpy takes 30 MB, and few ask
+            from timesync.stability.mask_points import masks  # noqa: PLC0415 - numpy takes 30 MB, and few ask
 
             self._masks = masks()
         return _json({"masks": self._masks})
