@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.stability_definitions import DEFINITIONS
 
@@ -111,6 +111,8 @@ def test_no_term_spans_an_interruption(seed: int, points: int) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(SEEDS, st.integers(0, 3000))
+@example(1049, 6)  # differed by 1e-12 when the samples' blocks decided what was rounded
+@example(1422, 22)
 def test_skipping_is_the_same_as_missing_samples(seed: int, gap: int) -> None:
     rng = np.random.default_rng(seed)
     plan = make_plan(40.0, ALL, longest_s=40.0 * 32, exact_to_s=40.0 * 4, chunk=64)
@@ -126,9 +128,27 @@ def test_skipping_is_the_same_as_missing_samples(seed: int, gap: int) -> None:
     assert one.size == other.size
     for name in one.names:
         a, b = one.result(name), other.result(name)
-        np.testing.assert_allclose(a.dev, b.dev, rtol=1e-13)
+        np.testing.assert_allclose(a.dev, b.dev, rtol=1e-14)
         assert a.n.tolist() == b.n.tolist()
         assert a.completeness == b.completeness
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.integers(2, 700))
+def test_rounding_does_not_depend_on_how_the_data_were_cut(seed: int, points: int) -> None:
+    rng = np.random.default_rng(seed)
+    # noise, after a stretch on another scale: what rounding leaves of it is all that some terms see
+    x = np.concatenate((record(rng, points), record(rng, 200)))
+    found = []
+    for chunk in (1, int(rng.integers(2, 100)), 4096):
+        stream = Stream(make_plan(1.0, ALL, longest_s=64, exact_to_s=4, chunk=chunk))
+        for block in blocks(rng, x):
+            stream.push(block)
+        found.append([stream.result(name, ci=None) for name in stream.names])
+    for others in found[1:]:
+        for one, other in zip(found[0], others, strict=True):
+            assert one.n.tolist() == other.n.tolist()
+            np.testing.assert_allclose(one.dev, other.dev, rtol=1e-14)
 
 
 @settings(max_examples=25, deadline=None)

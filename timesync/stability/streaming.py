@@ -12,7 +12,7 @@ definitions, the size of the state, and what is lost when.
 
 Precision: a stream cannot level its record as a whole, so it takes off the line through the first samples after an origin, in
 whole multiples of one power of two, so that every value of the line is exactly a double for the next 2**38 samples. It is laid
-at the 1st, 2nd, 4th, 16th and 256th sample; what is remembered is then made again from those samples.
+at the 1st, 2nd, 4th, 16th and 256th sample, whatever block they come in; what is remembered is then made again from those samples.
 """
 
 from __future__ import annotations
@@ -197,24 +197,25 @@ class Stream:
         sums = self.kept.on(self._day())
         sums.points += x.size
         sums.present += x.size - int(np.count_nonzero(np.isnan(x)))
-        if self.early is not None:
-            self._lay_line(x)
         for level, points in self._through_levels(x, self.index):
             sums.add_level(level.plan.columns, level.push(points, self.index))
         self.index += x.size
+        if self.early is not None:
+            self._lay_line(x)
 
     def _lay_line(self, x: Floats) -> None:
-        """Remember the early samples; where the line moves, make anew what the levels remember of them."""
+        """Remember the early samples; where the line moves, make anew what the levels remember of them.
+
+        It moves behind a given sample, whatever block that came in: so no rounding depends on how the data were cut.
+        """
         assert self.early is not None
-        before = self.early
-        if not before.size and math.isnan(x[0]):  # and so are all of x: see `_room`
+        if not self.early.size and math.isnan(x[0]):  # and so are all of x: see `_room`
             self.ahead += x.size
             return
-        self.early = np.concatenate((before, x))
+        self.early = np.concatenate((self.early, x))
         if self.early.size in LEVELLED_AT:
             self.line = _line_through(self.early, self.origin + self.ahead)
-            if before.size:
-                self._replay(before)
+            self._replay(self.early)
             if self.early.size == LEVELLED_AT[-1]:
                 self.early = None
 
@@ -270,11 +271,14 @@ class Stream:
         # what each addition rounded off (Knuth's two-sum), so that high + low is the exact sum
         back = sums[1:] - sums[:-1]
         rounded = (sums[:-1] - (sums[1:] - back)) + (values - back)
-        channels[1] = sums[1:]
-        np.cumsum(rounded, out=channels[2])
-        channels[2] += low
+        np.cumsum(rounded, out=rounded)
+        rounded += low
+        # high is the double next to the sum: the same one wherever the blocks were cut
+        np.add(sums[1:], rounded, out=channels[1])
+        np.subtract(sums[1:], channels[1], out=channels[2])
+        channels[2] += rounded
         channels[4] = x
-        self.running = (*_two_sum(float(sums[-1]), float(channels[2, -1])), int(channels[3, -1]))
+        self.running = (float(channels[1, -1]), float(channels[2, -1]), int(channels[3, -1]))
         return Points(channels, extremes)
 
     # --- days ------------------------------------------------------------------------------------------------------
@@ -358,9 +362,3 @@ class Stream:
     def from_bytes(cls, state: bytes) -> Stream:
         """The stream whose state that is. Raises DataError, with what is wrong, for anything else."""
         return unpack(state, cls)
-
-
-def _two_sum(a: float, b: float) -> tuple[float, float]:
-    total = a + b
-    back = total - a
-    return total, (a - (total - back)) + (b - back)
