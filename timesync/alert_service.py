@@ -281,6 +281,7 @@ class AlertService:
         for alert in told:
             over = alert.phase is Phase.RESOLVED
             evidence: dict[str, Any] = {"alert": alert.kind.name, "level": alert.kind.level.value, "value": alert.value}
+            evidence |= {"since_ns": alert.since_ns, "why": alert.why}
             if over:
                 text = f"over: {alert.kind.title}" + (f", {alert.target}" if alert.target is not None else "")
             else:

@@ -37,6 +37,7 @@ from timesync.store.delivery import Delivery
 from timesync.store.local import HistorySink
 from timesync.store.spool import Spool
 from timesync.utc_service import UtcService
+from timesync.web.alerts import AlertBoard
 from timesync.web.api import StatusPage
 from timesync.web.health import liveness, readiness
 from timesync.web.server import Page, WebServer
@@ -44,6 +45,7 @@ from timesync.web.server import Page, WebServer
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from timesync.alerts.book import Alert
     from timesync.holdover_service import HoldoverService
     from timesync.model import Record
     from timesync.plugin import Demonstration
@@ -112,9 +114,8 @@ class Daemon:
         self._spool = Spool(settings.spool, [sink.name for sink in sinks], clock_ns=time.time_ns)
         self._delivery = self._make_delivery(sinks)
         self._delivering: asyncio.Task[None] | None = None
-        self.alerts = AlertService(
-            settings, self._report, self._messengers.tell, self._messengers.adopt, clock_ns=time.time_ns
-        )
+        self._board = AlertBoard(lambda: self.alerts.active() if self.settings.alerts.enabled else None)
+        self.alerts = AlertService(settings, self._report, self._tell, self._messengers.adopt, clock_ns=time.time_ns)
         self._stability: StabilityService | None = None
         self._computing: asyncio.Task[None] | None = None
         self._holdover: HoldoverService | None = None
@@ -129,7 +130,9 @@ class Daemon:
         settings = self.settings
         site = settings.site
         history = settings.spool.directory / HISTORY_FILE if settings.history.enabled else None
-        page = StatusPage(site, lambda: self.measuring.pipeline.states, history, demonstration=demonstration)
+        page = StatusPage(
+            site, lambda: self.measuring.pipeline.states, history, board=self._board, demonstration=demonstration
+        )
         server = WebServer(
             settings.http,
             title=f"{site.name} / {site.probe}",
@@ -383,6 +386,10 @@ class Daemon:
         self.exposition.set_leap_disagreements(self._leaps.disagreements)
         self.exposition.set_alerts(self.alerts.counts())
         self.exposition.set_notifications(self._messengers.counts)
+
+    def _tell(self, alerts: Sequence[Alert]) -> None:
+        self._messengers.tell(alerts)
+        self._board.told(alerts)
 
     async def _watchdog(self) -> None:
         period_s = systemd.watchdog_period_s(os.environ, os.getpid())

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.browser import Tab, browser
-from support.installed import program
 
 from timesync.model import Event, Missed, Severity
 from timesync.pipeline import Pipeline
@@ -20,16 +17,18 @@ from timesync.web.api import StatusPage
 from timesync.web.server import WebServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from support.browser import Tab
 
 TWO_CHARTS = "document.querySelectorAll('.chart canvas').length === 2"
 ROWS = "document.querySelectorAll('{}').length"
 VIEWS = {
-    "network": f"{ROWS.format('#targets tbody tr')} === 6 && {ROWS.format('.grid td[data-verdict=differ]')} > 0",
+    "network": f"{ROWS.format('#targets tbody tr')} === 6 && {ROWS.format('.grid td[data-verdict=certain]')} > 0",
     "target/drifting": f"{TWO_CHARTS} && document.body.innerText.includes('all drawn')",
     "stability/drifting": f"{TWO_CHARTS} && {ROWS.format('tbody tr')} > 5",
     "traceability/good": f"{ROWS.format('.chain li')} >= 4 && {ROWS.format('.budget .row')} > 10",
+    "alerts": f"{ROWS.format('.alert[data-alert=certain_breach]')} > 0",
     "events": f"{ROWS.format('.events li')} > 0",
 }
 # The texts whose contrast with the ground behind them is below 4.5 to 1 (WCAG 2.2, success criterion 1.4.3).
@@ -55,45 +54,15 @@ FAINT = """
 """
 
 
-@pytest.fixture(scope="module")
-def demonstration(lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`timesync up` as a newcomer runs it; the address of its page."""
-    lab("chromium")
-    folder = tmp_path_factory.mktemp("demonstration")
-    words = ("up", "--no-tui", "--port", "0", "--directory", folder / "state")
-    with (folder / "log").open("wb") as file, subprocess.Popen([program(), *words], stderr=file) as process:
-        try:
-            deadline = time.monotonic() + 60
-            while not (found := re.search(r"http://127\.0\.0\.1:\d+", (folder / "log").read_text())):
-                assert process.poll() is None, (folder / "log").read_text()
-                assert time.monotonic() < deadline, (folder / "log").read_text()
-                time.sleep(0.1)
-            yield found[0]
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-@pytest.fixture
-async def tab(lab, tmp_path: Path):
-    """An empty tab of a browser; afterwards nothing may have been said on its console, and nothing been asked of anybody else."""
-    lab("chromium")
-    async with browser(tmp_path / "profile") as tab:
-        await tab.screen(1280, 800)
-        yield tab
-        assert tab.console == []
-        hosts = {url.split("/")[2] for url in tab.requests if url.startswith("http")}
-        assert all(host.startswith("127.0.0.1:") for host in hosts), hosts
-
-
-async def test_every_view_shows_what_is_measured(demonstration: str, tab: Tab, tmp_path: Path) -> None:
+async def test_every_view_shows_what_is_measured(demonstration: str, tab: Tab, screenshots: Path) -> None:
+    await tab.screen(1280, 1000)
     await tab.go(demonstration)
     for view, shown in VIEWS.items():
         await tab.run(f"location.hash = '#/{view}'")
         await tab.until(shown, within_s=40.0)  # the first stability comes after ten seconds
         assert await tab.run("document.querySelectorAll('h1').length") == 1
         assert await tab.run("document.querySelector('#tabs [aria-current=page]').dataset.view") == view.split("/")[0]
-        await tab.picture(tmp_path / f"{view.split('/')[0]}.png")
+        await tab.whole_picture(screenshots / f"{view.split('/')[0]}-dark.png")
     await tab.until("document.getElementById('live').dataset.state === 'live'")
     assert await tab.run("!document.getElementById('simulated').hidden")
     # What a screen reader is told: every control and picture has a name.
@@ -111,20 +80,22 @@ async def nameless(tab: Tab) -> list[dict[str, Any]]:
     return [node for node in named if not node.get("name", {}).get("value", "").strip()]
 
 
-async def test_a_phone_needs_no_scrolling_to_the_side(demonstration: str, tab: Tab) -> None:
+async def test_a_phone_needs_no_scrolling_to_the_side(demonstration: str, tab: Tab, screenshots: Path) -> None:
+    await tab.scheme("light")
     await tab.screen(360, 740, mobile=True, scale=2)
     await tab.go(demonstration)
     for view, shown in VIEWS.items():
         await tab.run(f"location.hash = '#/{view}'")
         await tab.until(shown, within_s=40.0)
         assert await tab.run("document.documentElement.scrollWidth") <= 360, view
+        await tab.whole_picture(screenshots / f"{view.split('/')[0]}-phone-light.png")
 
 
 async def test_dark_and_light_as_the_system_has_it_and_as_one_chooses(demonstration: str, tab: Tab) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     seen = {}
     for scheme in ("dark", "light"):
-        await tab.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        await tab.scheme(scheme)
         await tab.go(demonstration)
         await tab.until(VIEWS["network"])
         seen[scheme] = await tab.run(ground)

@@ -54,6 +54,7 @@ class Tab:
         self._loaded = asyncio.Event()
         self.console: list[str] = []
         self.requests: list[str] = []
+        self._size: tuple[int, int, bool, float] = (1280, 800, False, 1.0)
         self._reader = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
@@ -121,8 +122,13 @@ class Tab:
 
     async def screen(self, width: int, height: int, *, mobile: bool = False, scale: float = 1.0) -> None:
         """The size of the screen."""
+        self._size = (width, height, mobile, scale)
         size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": mobile}
         await self.send("Emulation.setDeviceMetricsOverride", **size)
+
+    async def scheme(self, name: str) -> None:
+        """What the system prefers: "dark" or "light"."""
+        await self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
 
     async def key(self, key: str, code: int = 0, text: str = "") -> None:
         """Press and let go of one key."""
@@ -149,6 +155,15 @@ class Tab:
         quality = {"quality": 80} if kind == "webp" else {}
         found = await self.send("Page.captureScreenshot", format=kind, **quality)
         await asyncio.to_thread(path.write_bytes, base64.b64decode(found["data"]))
+
+    async def whole_picture(self, path: Path) -> None:
+        """A screenshot of all there is from top to bottom, 3000 pixels at most."""
+        width, height, mobile, scale = self._size
+        tall = min(3000, await self.run("document.documentElement.scrollHeight"))
+        await self.screen(width, max(height, tall), mobile=mobile, scale=scale)
+        await self.run("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+        await self.picture(path)
+        await self.screen(width, height, mobile=mobile, scale=scale)
 
     async def close(self) -> None:
         """Stop listening."""

@@ -230,9 +230,11 @@ def binary(name: str) -> Path:
 
 def environment() -> dict[str, str]:
     """The environment to run a program of the lab in: the caller's, and the prefix's own libraries."""
-    folders = sorted(
-        {str(file.parent) for root in ("lib", "usr/lib") for file in (PREFIX / root).glob("*-linux-*/*.so*")}
-    )
+    # Some packages keep libraries of their own one folder deeper, and name it by its absolute path.
+    places = [
+        (root, depth) for root in ("lib", "usr/lib") for depth in ("*-linux-*/*.so*", "*-linux-*/pulseaudio/*.so*")
+    ]
+    folders = sorted({str(file.parent) for root, depth in places for file in (PREFIX / root).glob(depth)})
     folders += [path for path in os.environ.get("LD_LIBRARY_PATH", "").split(":") if path]
     environ = dict(os.environ)
     if folders:

@@ -309,15 +309,15 @@ async def read_messages(session: aiohttp.ClientSession, count: int) -> list[tupl
 async def test_the_stream_gives_everything_first_and_then_what_changes(page, monkeypatch):
     monkeypatch.setattr(live, "EVERY_S", 0.05)
     session, status, pipeline = await page()
-    reading_ = asyncio.create_task(read_messages(session, 3))
+    reading_ = asyncio.create_task(read_messages(session, 4))
     while not status.hub.listeners:
         await asyncio.sleep(0.01)
     event = Event("kiss_deny", NOW_NS, Severity.WARNING, "denied", "ntp1")
     status.observe([pipeline.recorder.event(event), row(1, 1e-6)])
     pipeline.outcomes("ntp1", [Missed("ntp1", "ntp", "192.0.2.2", NOW_NS, Reason.TIMEOUT, "", 0)], NOW_NS)
-    first, second, third = await asyncio.wait_for(reading_, 10)
+    first, alerts, second, third = await asyncio.wait_for(reading_, 10)
     answer = next(route.answer for route in ROUTES if route.path == "/targets")
-    assert first[0] == "targets"
+    assert (first[0], alerts[0]) == ("targets", "alerts")
     assert [each["target"] for each in first[1]["targets"]] == ["utc", "ntp1", "=cmd"]
     assert mismatches(answer, {"targets": first[1]["targets"]}) == []
     assert (second[0], second[1]["text"]) == ("event", "denied")
@@ -327,7 +327,7 @@ async def test_the_stream_gives_everything_first_and_then_what_changes(page, mon
 
 async def test_a_target_that_is_gone_is_told(page):
     before = {"a": {"x": 1}, "b": {"x": 1}}
-    assert live.changed(before, {"b": {"x": 2}}) == {"targets": [{"x": 2}], "gone": ["a"]}
+    assert live.changed("targets", before, {"b": {"x": 2}}) == {"targets": [{"x": 2}], "gone": ["a"]}
 
 
 async def test_there_are_no_more_listeners_than_may_be(page, monkeypatch):
@@ -337,7 +337,7 @@ async def test_there_are_no_more_listeners_than_may_be(page, monkeypatch):
 
 
 async def test_a_listener_that_does_not_keep_up_is_let_go(page, monkeypatch):
-    hub = live.Hub(dict, lambda: NOW_NS)
+    hub = live.Hub({"targets": dict}, lambda: NOW_NS)
     queue: asyncio.Queue[bytes | None] = asyncio.Queue()
     hub._queues.add(queue)
     for number in range(100):

@@ -7,12 +7,28 @@ it is not known to be within.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PROFILES", "Limit"]
+__all__ = ["PROFILES", "Limit", "Verdict", "verdict"]
+
+
+class Verdict(StrEnum):
+    """What can be said of an error whose bound is known: it is within a limit, perhaps beyond, or beyond whatever the path did."""
+
+    WITHIN = "within"
+    POSSIBLE = "possible"
+    CERTAIN = "certain"
+
+
+def verdict(error_s: float, bound_s: float, limit_s: float) -> Verdict:
+    """Judge an error, s, by its bound and a limit, s: |x| - bound > limit is certainly beyond, |x| + bound > limit perhaps."""
+    if abs(error_s) - bound_s > limit_s:
+        return Verdict.CERTAIN
+    return Verdict.POSSIBLE if abs(error_s) + bound_s > limit_s else Verdict.WITHIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,27 @@ import contextlib
 import logging
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from timesync import logs
+from timesync.alerts.limits import PROFILES
 from timesync.commands.numbers import interval, port
 from timesync.config import load
 from timesync.errors import TimesyncError
 from timesync.plugin import Demonstration, load_demonstration
 from timesync.reloading import hold_hangups
-from timesync.settings import HttpSettings, LogSettings, ProbeSettings, SiteSettings, SpoolSettings, StabilitySettings
+from timesync.settings import (
+    AlertSettings,
+    HoldoverSettings,
+    HttpSettings,
+    LogSettings,
+    ProbeSettings,
+    SiteSettings,
+    SpoolSettings,
+    StabilitySettings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +41,8 @@ if TYPE_CHECKING:
     from timesync.tui import Screen
 
 __all__ = ["add_parser", "run"]
+
+DEMONSTRATION_LIMIT = "rts25-100us"
 
 EPILOG = """\
 examples:
@@ -109,14 +122,18 @@ def state_directory() -> Path:
 def demonstration_settings(targets: Sequence[TargetSettings], directory: Path, port: int | None) -> ProbeSettings:
     """Embedded defaults around the simulated targets."""
     http = HttpSettings() if port is None else HttpSettings(port=port)
+    limit = PROFILES[DEMONSTRATION_LIMIT]
     return ProbeSettings(
         SiteSettings("demonstration", "simulated"),
-        tuple(targets),
+        tuple(replace(target, limit=limit) for target in targets),
         SpoolSettings(directory, max_bytes=200_000_000),
         http=http,
         log=LogSettings(format="text"),
         reference_max_age_s=5.0,
-        stability=StabilitySettings(every_s=5.0),  # somebody is looking
+        # Somebody is looking: results come sooner, and alerts after a tenth of their patience.
+        stability=StabilitySettings(every_s=5.0),
+        holdover=HoldoverSettings(limits_s=(limit.error_s, 1e-3), horizon_s=3600.0, every_s=5.0),
+        alerts=AlertSettings(patience=0.1, default_limit=limit.name),
     )
 
 

@@ -120,9 +120,10 @@ def _extremes(history: History, series: Sequence[int], part: Part) -> Sequence[R
     return rows
 
 
-def newest(history: History, selection: Selection, limit: int) -> list[Record]:
-    """The newest records of a selection, at most `limit`, newest first. Raises `StoreError`."""
-    tags = history.series_of(selection)
+def newest(history: History, selection: Selection, limit: int, tagged: Mapping[str, str] | None = None) -> list[Record]:
+    """The newest records of a selection that carry the tags `tagged`, at most `limit`, newest first. Raises `StoreError`."""
+    wanted = (tagged or {}).items()
+    tags = {series: its for series, its in history.series_of(selection).items() if wanted <= its.items()}
     shapes = history.shapes()
     sql = (
         "SELECT at_ns, shape, fields FROM point JOIN detail ON detail.id = point.detail "

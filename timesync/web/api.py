@@ -20,7 +20,7 @@ from timesync import __version__
 from timesync.errors import StoreError
 from timesync.store.local import COLUMNS, Selection
 from timesync.store.window import Window, newest, newest_of_each, window
-from timesync.web import facts
+from timesync.web import alerts, facts, runbooks
 from timesync.web.assets import Assets
 from timesync.web.live import MOST_LISTENERS, Hub, TooManyError
 from timesync.web.openapi import PREFIX, ROUTES, describe
@@ -43,6 +43,8 @@ NS = 1_000_000_000
 DEFAULT_LAST_S = 3600.0
 DEFAULT_POINTS = 600
 DEFAULT_EVENTS = 200
+MOST_ENDED = 100
+ORDER = ("firing", "pending", "resolved")
 COMPRESS_ABOVE = 2048
 LIVE_RECORDS = "event"
 
@@ -58,7 +60,9 @@ class _WrongError(Exception):
 
 
 class StatusPage:
-    """All handlers. `states` gives the targets as they are now, `path` is the history's file (None: none is kept)."""
+    """All handlers. `states` gives the targets as they are now, `path` is the history's file (None: none is kept), `board` has the
+    alerts.
+    """
 
     def __init__(
         self,
@@ -66,10 +70,12 @@ class StatusPage:
         states: Callable[[], Mapping[str, TargetState]],
         path: Path | None,
         *,
+        board: alerts.AlertBoard | None = None,
         demonstration: Demonstration | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """Nothing is opened or started."""
+        self._board = board or alerts.AlertBoard(lambda: None)
         self._site = site
         self._states = states
         self._reader = Reader(path) if path is not None else None
@@ -77,12 +83,13 @@ class StatusPage:
         self._clock_ns = clock_ns
         self._assets = Assets()
         self._masks: list[dict[str, Any]] | None = None
-        self.hub = Hub(self._now, clock_ns)
+        self.hub = Hub({"targets": self._now, "alerts": self._board.now}, clock_ns)
 
     def pages(self) -> Sequence[Page]:
         """What the web server serves of it."""
         return (
             Page("/", "", self._assets.index),
+            Page("/runbooks", "", runbooks.show),
             Page("/static/{name:[a-zA-Z0-9/._-]+}", "", self._assets.file),
             *(
                 Page(PREFIX + route.path, "", self._guarded(getattr(self, f"_show_{route.handler}")))
@@ -186,6 +193,23 @@ class StatusPage:
             heads = ("at_ns", "kind", "severity", "target", "text")
             return _csv("events", heads, ([row[head] for head in heads] for row in rows))
         return _json({"events": rows})
+
+    async def _show_alerts(self, request: web.Request) -> web.Response:
+        name = self._target(request) if "target" in request.query else None
+        start_ns = self._clock_ns() - int(alerts.ENDED_WITHIN_S * NS)
+        nothing: list[Record] = []
+        if self._reader is not None:
+            past = Selection("event", name, start_ns)
+            tagged = {"kind": "alert_resolved"}
+            nothing = await self._reader.ask(lambda history: newest(history, past, MOST_ENDED, tagged), empty=nothing)
+        rows = {**{each["key"]: each for each in alerts.ended_before(nothing)}, **self._board.now()}
+        found = [each for each in rows.values() if name is None or each["target"] == name]
+        found.sort(key=lambda each: each["ended_ns"] or 0, reverse=True)
+        found.sort(key=lambda each: ORDER.index(each["phase"]))
+        if _wants_csv(request):
+            heads = list(alerts.HEADS)
+            return _csv("alerts", heads, ([row[head] for head in heads] for row in found))
+        return _json({"enabled": self._board.enabled, "judged": self._board.judged, "alerts": found})
 
     async def _show_stability(self, request: web.Request) -> web.Response:
         name = self._target(request)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from timesync.alerts.limits import verdict
 from timesync.model import PROBE_CLOCK
 from timesync.reasons import REASONS
 from timesync.state_word import state_word
@@ -55,6 +56,7 @@ def target(name: str, state: TargetState, demonstration: Demonstration | None) -
         "time_error_bound_s": error.bound_s if error is not None else None,
         "time_error_u_s": error.u_s if error is not None else None,
         "quality": error.quality.value if error is not None else None,
+        **_judged(state),
         "polls": state.polls,
         "sent": state.sent,
         "replies": state.replies,
@@ -65,6 +67,19 @@ def target(name: str, state: TargetState, demonstration: Demonstration | None) -
         "true_s": demonstration.true_x_s(name, shown.at_ns)
         if demonstration is not None and shown is not None
         else None,
+    }
+
+
+def _judged(state: TargetState) -> dict[str, Any]:
+    """The limit of a target, and what its newest claim says of it."""
+    limit, error = state.settings.limit, state.error
+    found = None
+    if limit is not None and error is not None and error.time_error_s is not None and error.bound_s is not None:
+        found = verdict(error.time_error_s, error.bound_s, limit.error_s).value
+    return {
+        "limit": limit.name if limit is not None else None,
+        "limit_s": limit.error_s if limit is not None else None,
+        "verdict": found,
     }
 
 

@@ -35,24 +35,26 @@ def message(kind: str, data: Any) -> bytes:
     return b"event: " + kind.encode() + b"\ndata: " + orjson.dumps(data) + b"\n\n"
 
 
-def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """What to tell: the targets that are new or other than before, and the names of those that are gone."""
+def changed(topic: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """What to tell of a topic: the values that are new or other than before, and the names of those that are gone."""
     return {
-        "targets": [value for name, value in now.items() if before.get(name) != value],
+        topic: [value for name, value in now.items() if before.get(name) != value],
         "gone": [name for name in before if name not in now],
     }
 
 
 class Hub:
-    """Tells all listeners. `targets` gives every target as it is now, by its name."""
+    """Tells all listeners. Of each topic a callable gives everything as it is now, by its name; the first topic is told every
+    second, changed or not, so that a page sees that the probe lives.
+    """
 
-    def __init__(self, targets: Callable[[], Mapping[str, Any]], clock_ns: Callable[[], int]) -> None:
+    def __init__(self, topics: Mapping[str, Callable[[], Mapping[str, Any]]], clock_ns: Callable[[], int]) -> None:
         """Nothing runs before the first listener."""
-        self._targets = targets
+        self._topics = topics
         self._clock_ns = clock_ns
         self._queues: set[asyncio.Queue[bytes | None]] = set()
         self._task: asyncio.Task[None] | None = None
-        self._told: Mapping[str, Any] = {}
+        self._told: Mapping[str, Mapping[str, Any]] = {}
 
     @property
     def listeners(self) -> int:
@@ -75,8 +77,9 @@ class Hub:
         if len(self._queues) >= MOST_LISTENERS:
             raise TooManyError
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
-        now = self._targets()
-        await response.write(b"retry: %d\n\n" % RETRY_MS + message("targets", self._news(changed({}, now))))
+        now = self._now()
+        everything = b"".join(message(topic, self._news(topic, {}, values)) for topic, values in now.items())
+        await response.write(b"retry: %d\n\n" % RETRY_MS + everything)
         self._queues.add(queue)
         if self._task is None:
             self._told = now
@@ -102,15 +105,19 @@ class Hub:
                 continue
             return
 
-    def _news(self, news: dict[str, Any]) -> dict[str, Any]:
-        return {"now_ns": self._clock_ns(), **news}
+    def _now(self) -> dict[str, Mapping[str, Any]]:
+        return {topic: values() for topic, values in self._topics.items()}
+
+    def _news(self, topic: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+        return {"now_ns": self._clock_ns(), **changed(topic, before, now)}
 
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(EVERY_S)
-            now = self._targets()
-            self.tell("targets", self._news(changed(self._told, now)))
-            self._told = now
+            before, self._told = self._told, self._now()
+            for number, (topic, values) in enumerate(self._told.items()):
+                if number == 0 or values != before[topic]:
+                    self.tell(topic, self._news(topic, before[topic], values))
 
     async def close(self) -> None:
         """Let every listener go."""

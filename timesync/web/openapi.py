@@ -66,6 +66,13 @@ TARGET = _object(
     time_error_bound_s=_maybe("number", "hard bound of time_error_s"),
     time_error_u_s=_maybe("number", "standard uncertainty of time_error_s, coverage factor 1"),
     quality=_maybe("string", "how the reference was had"),
+    limit=_maybe("string", "the name of its limit"),
+    limit_s=_maybe("number", "the limit of |time_error_s|"),
+    verdict={
+        "type": ["string", "null"],
+        "enum": ["within", "possible", "certain", None],
+        "description": "certain: |time error| - bound is beyond it; possible: |time error| + bound is; null: no claim, or no limit",
+    },
     polls=_COUNT,
     sent=_COUNT,
     replies=_COUNT,
@@ -78,6 +85,32 @@ TARGET = _object(
     },
     simulated_as=_maybe("string", "demonstration only: what the target simulates"),
     true_s=_maybe("number", "demonstration only: the simulated clock's true error at at_ns"),
+)
+
+ALERT = _object(
+    key=_text("what tells it from others"),
+    alert=_text("its kind, the anchor of its runbook"),
+    title=_text(),
+    level={"type": "string", "enum": ["critical", "warning", "info"]},
+    phase={
+        "type": "string",
+        "enum": ["pending", "firing", "resolved"],
+        "description": "pending: its condition holds, and it is not told before its grace",
+    },
+    target=_maybe("string", "null: it is of the probe"),
+    reference=_maybe("string", "the reference of the target"),
+    since_ns={"type": "integer", "description": f"when its condition began; {INSTANT}"},
+    fired_ns=_maybe("integer", f"when it was told; {INSTANT}"),
+    ended_ns=_maybe("integer", f"when it was told to be over; {INSTANT}"),
+    signal=_text("what it is judged by"),
+    unit=_text(),
+    value={"type": "number", "description": "the newest value of the signal"},
+    threshold={"type": "number"},
+    below={"type": "boolean", "description": "it fires below the threshold"},
+    why=_text("the particulars"),
+    means=_text(),
+    action=_text("what to do"),
+    runbook=_text("the address of its runbook on this probe"),
 )
 
 EVENT = _object(
@@ -222,6 +255,14 @@ ROUTES = (
         "text/csv",
     ),
     Route(
+        "/alerts",
+        "alerts",
+        "The alerts: those that fire, the gravest first, those that wait for their grace, and those that ended in the last day",
+        (_ONE, _FORMAT),
+        _object(enabled={"type": "boolean"}, judged=_COUNT, alerts=_list(ALERT)),
+        "text/csv",
+    ),
+    Route(
         "/stability",
         "stability",
         "The newest stability of a target against its reference, or, where there is none, the probe's clock (`probe`)",
@@ -234,7 +275,8 @@ ROUTES = (
     Route(
         "/stream",
         "stream",
-        "Server-sent events: `targets` (those that have changed, as in /targets) once a second, `event` as they happen",
+        "Server-sent events: `targets` (those that have changed, as in /targets) once a second, `alerts` when one has changed, "
+        "`event` as they happen",
         (),
         None,
         "text/event-stream",

@@ -43,12 +43,12 @@ function keys(plot, place, zoom) {
 }
 
 // Curves against time. `curves`: {label, colour, band: [low, high] (their indices in data), scale, show}. `select(begin, end)` hears of a zoom.
-export function timeChart(place, { height, curves, bands = [], unit = offset, select, zoom, draw, sync, ymin }) {
+export function timeChart(place, { height, curves, bands = [], unit = offset, select, zoom, draw, sync, ymin, reach }) {
   const options = {
     width: Math.max(WIDTH_MIN, place.clientWidth), height, tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"), ms: 1,
     legend: { live: true },
     cursor: { drag: { x: true, y: false, setScale: false }, sync: sync ? { key: sync } : undefined, points: { size: 7 } },
-    scales: { x: { time: true }, y: { range: (_plot, low, high) => padded(low, high, ymin) } },
+    scales: { x: { time: true }, y: { range: (_plot, low, high) => padded(low, high, ymin, reach?.()) } },
     axes: [axis({ values: timeTicks, space: 84 }), axis({ size: 76, values: (_plot, values) => ticks(values) })],
     series: [{ label: "UTC", value: (_plot, at) => (at == null ? "–" : instant(at * 1e9)) },
       ...curves.map((curve) => ({
@@ -73,7 +73,9 @@ export function timeChart(place, { height, curves, bands = [], unit = offset, se
   return { plot, destroy() { watcher.disconnect(); plot.destroy(); } };
 }
 
-function padded(low, high, least) {
+// `more`: values that are in the picture too.
+function padded(low, high, least, more = []) {
+  if (more.length) return padded(Math.min(low ?? Infinity, ...more), Math.max(high ?? -Infinity, ...more), least);
   if (low === null || high === null || !Number.isFinite(low)) return [-1e-6, 1e-6];
   const room = (high - low) * 0.08 || Math.abs(high) * 0.1 || 1e-9;
   return [least === undefined ? low - room : least, high + room];
@@ -112,6 +114,43 @@ export function drawEvents(plot, events) {
     ctx.lineTo(x + 5 * devicePixelRatio, bbox.top);
     ctx.lineTo(x, bbox.top + 8 * devicePixelRatio);
     ctx.fill();
+  }
+  ctx.restore();
+}
+
+const BEYOND = { within: ["blue", 3], possible: ["orange", 8], certain: ["red", 14], none: ["soft", 0] };
+
+// The limit, either sign: its lines, the ground beyond them, and at the foot what can be said at each instant: the taller, the worse.
+export function drawLimit(plot, limit, name, judged) {
+  const { ctx, bbox } = plot;
+  if (!limit) return;
+  const foot = bbox.top + bbox.height, right = bbox.left + bbox.width;
+  const within = (y) => Math.max(bbox.top, Math.min(foot, y));
+  const top = within(plot.valToPos(limit, "y", true)), low = within(plot.valToPos(-limit, "y", true));
+  ctx.save();
+  ctx.fillStyle = clear("red", 9);
+  ctx.fillRect(bbox.left, bbox.top, bbox.width, top - bbox.top);
+  ctx.fillRect(bbox.left, low, bbox.width, foot - low);
+  ctx.strokeStyle = ctx.fillStyle = colour("red");
+  ctx.lineWidth = 1.4 * devicePixelRatio;
+  ctx.setLineDash([9 * devicePixelRatio, 4 * devicePixelRatio]);
+  ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
+  ctx.textAlign = "right";
+  for (const [y, sign, below] of [[top, "+", true], [low, "−", false]]) {
+    if (y <= bbox.top || y >= foot) continue;
+    ctx.beginPath();
+    ctx.moveTo(bbox.left, y);
+    ctx.lineTo(right, y);
+    ctx.stroke();
+    ctx.fillText(`${sign}${size(limit)} ${name}`, right - 6 * devicePixelRatio, y + (below ? -6 : 16) * devicePixelRatio);
+  }
+  ctx.setLineDash([]);
+  for (const { begin, end, verdict } of judged) {
+    const [name_, height] = BEYOND[verdict];
+    const from = Math.max(bbox.left, plot.valToPos(begin, "x", true)), to = Math.min(right, plot.valToPos(end, "x", true));
+    if (to <= from) continue;
+    ctx.fillStyle = colour(name_);
+    ctx.fillRect(from, foot - height * devicePixelRatio, to - from, height * devicePixelRatio);
   }
   ctx.restore();
 }

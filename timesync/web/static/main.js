@@ -1,7 +1,7 @@
 // The frame around the views: tabs, address, theme, the connection.
 
 import { announce, h, say } from "./dom.js";
-import { alerts } from "./view-alerts.js";
+import { alertsView } from "./view-alerts.js";
 import { eventsView } from "./view-events.js";
 import { network } from "./view-network.js";
 import { stability } from "./view-stability.js";
@@ -15,9 +15,9 @@ const VIEWS = {
   target: ["Target", target],
   stability: ["Stability", stability],
   traceability: ["Traceability", trace],
+  alerts: ["Alerts", alertsView],
   events: ["Events", eventsView],
 };
-if (alerts) VIEWS.alerts = ["Alerts", alerts];
 let leave = () => {};
 
 // The address: #/view/target?range=3600
@@ -52,8 +52,29 @@ function show() {
 
 function drawTabs() {
   document.getElementById("tabs").append(...Object.entries(VIEWS).map(([name, [title]]) =>
-    h("li", {}, h("a", { href: `#/${name}`, "data-view": name }, title))));
+    h("li", {}, h("a", { href: `#/${name}`, "data-view": name }, title, name === "alerts" ? counter : null))));
 }
+
+// How many alerts fire, beside the tab; one that begins or ends is said aloud.
+const counter = h("span", { class: "count", hidden: true });
+let told = null;
+
+function hearAlerts() {
+  const now = new Map(store.firing().map((each) => [each.key, each]));
+  counter.hidden = !now.size;
+  say(counter, String(now.size));
+  counter.setAttribute("aria-label", `${now.size} ${now.size === 1 ? "fires" : "fire"}`);
+  const worst = ["critical", "warning", "info"].find((level) => [...now.values()].some((each) => each.level === level));
+  counter.dataset.level = worst ?? "";
+  if (told) {
+    const begun = [...now.values()].filter((each) => !told.has(each.key)), over = [...told.values()].filter((each) => !now.has(each.key));
+    const words = [...begun.map((each) => `Alert: ${named(each)}`), ...over.map((each) => `Over: ${named(each)}`)];
+    if (words.length) announce(words.length > 3 ? `${begun.length} alerts began, ${over.length} are over` : words.join(". "));
+  }
+  told = now;
+}
+
+const named = (each) => (each.target === null ? each.title : `${each.title}, ${each.target}`);
 
 function theme() {
   const root = document.documentElement;
@@ -73,6 +94,7 @@ async function start() {
     const live = document.getElementById("live");
     live.dataset.state = store.known.connection;
     say(live, CONNECTION[store.known.connection]);
+    if (kind === "alerts") hearAlerts();
     if (kind !== "targets") return;
     for (const each of data.targets) {
       const before = states.get(each.target);

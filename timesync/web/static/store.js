@@ -3,6 +3,7 @@
 const listeners = new Set();
 export const targets = new Map();
 export const trail = new Map(); // of each target: the newest [instant s, error s, bound s], for the small curves
+export const alerts = new Map(); // by their keys: pending, firing, and those that ended since the probe was started
 export const events = [];
 export const known = { site: null, connection: "connecting", skew: 0, oldest: -Infinity };
 const TRAIL = 240;
@@ -44,6 +45,8 @@ function take(message) {
   }
 }
 
+export const firing = (target) => [...alerts.values()].filter((each) => each.phase === "firing" && (target === undefined || each.target === target));
+
 let source = null;
 
 // A page that is not looked at lets its stream go: a browser has six connections for all its pages of one probe.
@@ -69,6 +72,12 @@ function open() {
     const data = JSON.parse(message.data);
     take(data);
     tell("targets", data);
+  });
+  source.addEventListener("alerts", (message) => {
+    const data = JSON.parse(message.data);
+    for (const key of data.gone) alerts.delete(key);
+    for (const alert of data.alerts) alerts.set(alert.key, alert);
+    tell("alerts", data);
   });
   source.addEventListener("event", (message) => {
     const event = JSON.parse(message.data);

@@ -1,4 +1,4 @@
-// The network: how every target is now, and how each compares with every other.
+// The network: how every target is now, and how each compares with every other, judged by its limit.
 
 import { colour, h, say } from "./dom.js";
 import { age, offset, size, words } from "./format.js";
@@ -6,14 +6,21 @@ import * as store from "./store.js";
 
 const GRID_LIMIT = 24;
 
+// What a limit says of an error whose bound is known: a sign, a word for a cell and one for a sentence.
+export const VERDICTS = {
+  within: ["✓", "within", "within the limit"], possible: ["?", "perhaps", "perhaps beyond the limit: its bound reaches beyond"],
+  certain: ["✕", "beyond", "beyond the limit, whatever the path did"], none: ["–", "no claim", "no claim"],
+};
+export const judge = (value, bound, limit) => (Math.abs(value) - bound > limit ? "certain" : Math.abs(value) + bound > limit ? "possible" : "within");
+
 export function network(root) {
   const tiles = h("div", { class: "tiles" });
   const body = h("tbody");
-  const caption = h("caption");
-  const table = h("table", { id: "targets" }, caption, h("thead", {}, h("tr", {},
+  const caption = h("p", { class: "note", id: "targets-note" });
+  const table = h("table", { id: "targets", "aria-describedby": "targets-note" }, h("caption", { class: "hidden" }, "Targets"), h("thead", {}, h("tr", {},
     ["Target", "State"].map((text) => h("th", { scope: "col" }, text)),
     h("th", { scope: "col", class: "number" }, "Offset"), h("th", { scope: "col", class: "number" }, "± bound"),
-    h("th", { scope: "col", class: "number less" }, "u"), h("th", { scope: "col", class: "less" }, "Last minutes"),
+    h("th", { scope: "col" }, "Limit"), h("th", { scope: "col", class: "number less" }, "u"), h("th", { scope: "col", class: "less" }, "Last minutes"),
     h("th", { scope: "col", class: "number less" }, "Delay"), h("th", { scope: "col", class: "less" }, "Stamps"),
     h("th", { scope: "col", class: "less" }, "Reach"), h("th", { scope: "col", class: "number" }, "Age"),
     store.known.site.simulated ? [h("th", { scope: "col", class: "number less" }, "True"), h("th", { scope: "col", class: "less" }, "Simulated as")] : [])), body);
@@ -21,18 +28,20 @@ export function network(root) {
   const explain = h("p", { class: "note", "aria-live": "polite" }, "Choose a cell to read it in words.");
   root.append(h("h1", { class: "hidden" }, "Network"), tiles,
     h("section", { class: "panel" }, h("div", { class: "head" }, h("h2", {}, "Targets"),
-      h("div", { class: "right" }, h("a", { class: "button", href: "/api/v1/targets?format=csv" }, "CSV"))), h("div", { class: "scroll" }, table)),
+      h("div", { class: "right" }, h("a", { class: "button", href: "/api/v1/targets?format=csv" }, "CSV"))), caption, h("div", { class: "scroll" }, table)),
     h("section", { class: "panel" }, h("div", { class: "head" }, h("h2", {}, "Each against every other"),
-      h("span", { class: "note" }, "row minus column, now")), grid,
-    h("div", { class: "key" }, h("span", { class: "agree" }, "within their bounds"), h("span", { class: "differ" }, "≠ beyond their bounds: they certainly differ"),
-      h("span", { class: "none" }, "nothing to compare")), explain));
+      h("span", { class: "note" }, "row minus column, now, by the limit of the row; on the diagonal: by itself against UTC(k)")), grid,
+    h("div", { class: "key" }, Object.entries(VERDICTS).map(([name, [sign, , text]]) => h("span", { class: name === "none" ? "" : "limited", "data-verdict": name }, h("i", { "aria-hidden": "true" }, sign), name === "none" ? "nothing to compare" : text)),
+      h("span", { class: "unlimited", "data-verdict": "agree" }, h("i", { "aria-hidden": "true" }, "≈"), "no limit: may be the same"), h("span", { class: "unlimited", "data-verdict": "differ" }, h("i", { "aria-hidden": "true" }, "≠"), "no limit: certainly differ")), explain));
   const rows = new Map();
 
   function update() {
     const all = [...store.targets.values()];
     drawTiles(tiles, all);
     const realised = all.find((each) => each.realises)?.realises;
-    say(caption, realised ? `Offset: target minus ${realised}. * minus this probe's clock: no claim` : "Offset: target minus this probe's clock");
+    const limits = [...new Set(all.filter((each) => each.limit).map((each) => `${each.limit} (± ${shortSize(each.limit_s)})`))];
+    const judged = limits.length === 1 ? `. Limit: ${limits[0]}` : "";
+    say(caption, (realised ? `Offset: target minus ${realised}. * minus this probe's clock: no claim` : "Offset: target minus this probe's clock") + judged);
     for (const each of all) {
       if (!rows.has(each.target)) {
         rows.set(each.target, makeRow(each));
@@ -41,10 +50,12 @@ export function network(root) {
       rows.get(each.target).update(each);
     }
     for (const [name, row] of rows) if (!store.targets.has(name)) { row.element.remove(); rows.delete(name); }
+    for (const each of root.querySelectorAll(".key .limited")) each.hidden = !limits.length;
+    for (const each of root.querySelectorAll(".key .unlimited")) each.hidden = all.every((target) => target.limit);
     drawGrid(grid, all.slice(0, GRID_LIMIT), explain, all.length);
   }
   update();
-  const off = store.listen((kind) => { if (kind === "targets") update(); });
+  const off = store.listen((kind) => { if (kind === "targets" || kind === "alerts") update(); });
   const timer = setInterval(() => { for (const [name, row] of rows) row.tick(store.targets.get(name)); }, 1000);
   return () => { off(); clearInterval(timer); };
 }
@@ -54,14 +65,18 @@ function drawTiles(tiles, all) {
   const claimed = all.filter((each) => each.time_error_s !== null && !each.is_reference);
   const worst = (value) => claimed.reduce((best, each) => (best === null || value(each) > value(best) ? each : best), null);
   const far = worst((each) => Math.abs(each.time_error_s));
+  const fire = store.firing();
+  const [beyond, perhaps] = ["certain", "possible"].map((verdict) => all.filter((each) => each.verdict === verdict).length);
   const wide = worst((each) => each.time_error_bound_s);
   const facts = [
-    [`${all.filter((each) => each.level === "ok").length} of ${all.length}`, "targets are well", troubled ? "" : "ok"],
-    [String(troubled), "in trouble", troubled ? "trouble" : "ok"],
+    [`${all.filter((each) => each.level === "ok").length} of ${all.length}`, "targets are measured", troubled ? "" : "ok"],
+    [String(troubled), "in trouble: no result, or no claim", troubled ? "trouble" : "ok"],
+    all.some((each) => each.limit) ? [String(beyond), `beyond the limit${perhaps ? `, and ${perhaps} perhaps` : ""}`, beyond ? "trouble" : perhaps ? "" : "ok"] : ["–", "no limit is configured", ""],
+    [String(fire.length), fire.length ? `${fire.length === 1 ? "alert fires" : "alerts fire"}, ${fire.filter((each) => each.level === "critical").length} critical` : "alerts fire", fire.length ? "trouble" : "ok", "#/alerts"],
     [far ? offset(far.time_error_s) : "–", far ? `largest offset: ${far.target}` : "no claim yet", ""],
     [wide ? `± ${size(wide.time_error_bound_s)}` : "–", wide ? `widest bound: ${wide.target}` : "no claim yet", ""],
   ];
-  if (tiles.children.length !== facts.length) tiles.replaceChildren(...facts.map(() => h("div", { class: "tile" }, h("b"), h("span"))));
+  if (tiles.children.length !== facts.length) tiles.replaceChildren(...facts.map(([, , , href]) => h(href ? "a" : "div", { class: "tile", href }, h("b"), h("span"))));
   facts.forEach(([value, text, level], index) => {
     const tile = tiles.children[index];
     tile.dataset.level = level;
@@ -77,10 +92,10 @@ export function stateMark(each) {
 function makeRow(target) {
   const cells = {};
   const cell = (name, kind) => (cells[name] = h("td", { class: kind }));
-  const mark = h("span", { class: "state" });
+  const mark = h("span", { class: "state" }), flag = makeFlag(target.target);
   const spark = h("canvas", { class: "spark", width: 300, height: 60, role: "img" });
   const element = h("tr", {}, h("th", { scope: "row" }, h("a", { href: `#/target/${encodeURIComponent(target.target)}` }, target.target)),
-    h("td", {}, mark), cell("offset", "number"), cell("bound", "number"), cell("u", "number less"), h("td", { class: "less" }, spark),
+    h("td", {}, mark, flag), cell("offset", "number"), cell("bound", "number"), cell("limit", "verdict"), cell("u", "number less"), h("td", { class: "less" }, spark),
     cell("delay", "number less"), cell("stamps", "less"), cell("reach", "reach less"), cell("age", "number"),
     store.known.site.simulated ? [cell("truth", "number less"), cell("as", "less note")] : []);
   const tick = (each) => say(cells.age, each?.at_ns ? age(store.now() - each.at_ns / 1e9) : "–");
@@ -95,6 +110,11 @@ function makeRow(target) {
       const claimed = each.time_error_s !== null;
       say(cells.offset, claimed ? offset(each.time_error_s) : each.offset_s === null ? "–" : `${offset(each.offset_s)} *`);
       say(cells.bound, size(claimed ? each.time_error_bound_s : each.bound_s));
+      drawFlag(flag, each.target);
+      const verdict = each.limit === null ? null : each.verdict ?? "none";
+      cells.limit.dataset.verdict = verdict ?? "";
+      cells.limit.title = verdict ? `${each.limit}, ± ${shortSize(each.limit_s)}: ${VERDICTS[verdict][2]}` : "no limit is configured";
+      say(cells.limit, verdict ? `${VERDICTS[verdict][0]} ${VERDICTS[verdict][1]}` : "–");
       say(cells.u, size(each.time_error_u_s));
       say(cells.delay, size(each.delay_s));
       say(cells.stamps, each.timestamping ?? "–");
@@ -146,32 +166,59 @@ export function compare(row, column) {
   const [value, bound] = claimed
     ? [row.time_error_s - column.time_error_s, row.time_error_bound_s + column.time_error_bound_s]
     : [row.offset_s - column.offset_s, row.bound_s + column.bound_s];
-  return { value, bound, differ: Math.abs(value) > bound };
+  const limit = row.limit_s;
+  return { value, bound, differ: Math.abs(value) > bound, limit, verdict: limit === null ? null : judge(value, bound, limit) };
+}
+
+// The flag of a target of which alerts fire: how many, and the way to them.
+const makeFlag = (name) => h("a", { class: "flag", hidden: true, href: `#/alerts?target=${encodeURIComponent(name)}` });
+
+function drawFlag(flag, name) {
+  const fire = store.firing(name);
+  flag.hidden = !fire.length;
+  if (!fire.length) return;
+  say(flag, `▲${fire.length}`);
+  flag.title = fire.map((each) => each.title).join(", ");
+  flag.setAttribute("aria-label", `${fire.length} ${fire.length === 1 ? "alert fires" : "alerts fire"}: ${flag.title}`);
+}
+
+const shortSize = (value) => size(value).replace(/\.?0+ /, " ");
+
+// Of a cell: its verdict, its text, and the same in words.
+function judged(row, column) {
+  const itself = row === column;
+  const found = itself
+    ? row.time_error_s === null ? null : { value: row.time_error_s, bound: row.time_error_bound_s, differ: false, limit: row.limit_s, verdict: row.verdict }
+    : compare(row, column);
+  const whose = itself ? `${row.target} against ${row.realises ?? "UTC(k)"}` : `${row.target} minus ${column.target}`;
+  if (found === null) return { verdict: "none", text: "–", words: `${whose}: nothing to compare now.` };
+  const verdict = found.verdict ?? (found.differ ? "differ" : "agree");
+  const sign = found.verdict ? VERDICTS[verdict][0] : itself ? "" : found.differ ? "≠" : "≈";
+  const bounds = itself ? "" : found.differ ? ", and they certainly differ" : ", and they may be the same";
+  const limit = found.verdict ? `; of ${row.limit}, ± ${shortSize(found.limit)}, it is ${VERDICTS[verdict][2]}` : "";
+  return { verdict, text: `${sign} ${offset(found.value, 1)}`.trim(), words: `${whose} is ${offset(found.value)}, cannot be wrong by more than ${size(found.bound)}${bounds}${limit}.` };
 }
 
 function drawGrid(place, all, explain, count) {
   const names = all.map((each) => each.target);
-  const same = place.dataset.names === names.join("\n");
-  if (!same) {
+  const tell = (row, column) => say(explain, judged(store.targets.get(row), store.targets.get(column)).words);
+  if (place.dataset.names !== names.join("\n")) {
     place.dataset.names = names.join("\n");
     place.replaceChildren(h("table", { class: "grid" },
-      h("caption", { class: count > names.length ? "" : "hidden" }, `The first ${names.length} of ${count} targets, row minus column`),
+      h("caption", { class: count > names.length ? "" : "hidden" }, count > names.length ? `The first ${names.length} of ${count} targets, row minus column` : "Row minus column"),
       h("thead", {}, h("tr", {}, h("td"), names.map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, all.map((row) => h("tr", {}, h("th", { scope: "row" }, row.target), all.map((column) =>
-        row === column ? h("td", { "data-verdict": "none" }, "·") : h("td", {}, h("button", { type: "button", onclick: () => tell(row.target, column.target) }))))))));
+      h("tbody", {}, names.map((row) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: `#/target/${encodeURIComponent(row)}` }, row), makeFlag(row)),
+        names.map((column) => h("td", { class: row === column ? "itself" : "" }, h("button", { type: "button", onclick: () => tell(row, column) }))))))));
   }
-  const tell = (rowName, columnName) => {
-    const found = compare(store.targets.get(rowName), store.targets.get(columnName));
-    say(explain, found === null ? `${rowName} and ${columnName}: nothing to compare now.`
-      : `${rowName} minus ${columnName} is ${offset(found.value)}, and cannot be wrong by more than ${size(found.bound)}: `
-        + (found.differ ? "they certainly differ." : "they may be the same."));
-  };
-  const cells = place.querySelectorAll("tbody td");
-  all.forEach((row, i) => all.forEach((column, j) => {
-    if (i === j) return;
-    const cell = cells[i * all.length + j];
-    const found = compare(row, column);
-    cell.dataset.verdict = found === null ? "none" : found.differ ? "differ" : "agree";
-    say(cell.firstChild, found === null ? "–" : offset(found.value, 1));
-  }));
+  const lines = place.querySelectorAll("tbody tr");
+  all.forEach((row, i) => {
+    drawFlag(lines[i].querySelector(".flag"), row.target);
+    all.forEach((column, j) => {
+      const cell = lines[i].children[j + 1];
+      const { verdict, text, words } = judged(row, column);
+      cell.dataset.verdict = verdict;
+      say(cell.firstChild, text);
+      cell.firstChild.title = words;
+    });
+  });
 }

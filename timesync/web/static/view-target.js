@@ -1,10 +1,10 @@
 // One target: its offset with the bound, its delay, what was lost and what happened; zoom, hover, a range of time, live.
 
-import { drawEvents, drawLosses, timeChart } from "./chart.js";
+import { drawEvents, drawLimit, drawLosses, timeChart } from "./chart.js";
 import { h, pick, say } from "./dom.js";
 import { age, duration, instant, offset, size, words } from "./format.js";
 import { eventList } from "./view-events.js";
-import { stateMark } from "./view-network.js";
+import { VERDICTS, judge, stateMark } from "./view-network.js";
 import * as store from "./store.js";
 
 const RANGES = [[300, "5 min"], [3600, "1 h"], [21600, "6 h"], [86400, "24 h"], [604800, "7 d"], [2592000, "30 d"], [31536000, "1 year"]];
@@ -23,9 +23,12 @@ class TargetView {
     this.last = Number(search.get("range")) || 300;
     this.fixed = search.has("from") ? [Number(search.get("from")), Number(search.get("to"))] : null;
     this.fit = "bound";
+    this.gap = 4;
+    this.limit = null;
     this.data = [[], [], [], [], [], []];
     this.parts = { start_ns: [], end_ns: [], records: [], measured: [] };
     this.events = [];
+    this.judged = []; // spans of one verdict: {begin, end, verdict}
     this.build(root);
     this.off = store.listen((kind, data) => this.hear(kind, data));
     this.timer = setInterval(() => { if (!this.fixed) this.load(); }, REFRESH_MS);
@@ -48,21 +51,23 @@ class TargetView {
         h("div", { class: "head" }, h("h1", {}, this.name), this.mark = h("span", { class: "state" }),
           h("div", { class: "right" }, pick("Target", [...store.targets.keys()].map((each) => [each, each]), this.name,
             (each) => { location.hash = `#/target/${encodeURIComponent(each)}?range=${this.last}`; }),
+          h("a", { class: "button", href: `#/holdover/${encodeURIComponent(this.name)}` }, "Holdover"),
           h("a", { class: "button", href: `#/stability/${encodeURIComponent(this.name)}` }, "Stability"),
           h("a", { class: "button", href: `#/traceability/${encodeURIComponent(this.name)}` }, "Traceability"))),
         this.trouble, this.facts),
       h("section", { class: "panel" },
         h("div", { class: "head" }, this.title = h("h2", {}, "Offset"), this.ranges,
-          h("div", { class: "right" }, pick("Fit to", [["bound", "the bound"], ["offset", "the offset"]], this.fit, (value) => { this.fit = value; this.draw(); }), this.csv)),
-        this.offsetPlace, this.note),
+          h("div", { class: "right" }, pick("Fit to", [["bound", "the bound"], ["offset", "the offset"], ["limit", "the limit"]], this.fit, (value) => { this.fit = value; this.draw(); }), this.csv)),
+        this.offsetPlace, this.note, this.judgedNote = h("p", { class: "note" })),
       h("section", { class: "panel" }, h("div", { class: "head" }, h("h2", {}, "Delay"), h("span", { class: "note" }, "red at the foot: polls without a measurement")), this.delayPlace),
       h("section", { class: "panel" }, h("div", { class: "head" }, h("h2", {}, "Events of this time")), this.list));
     const zoom = (key) => this.zoom(key);
     const select = (begin, end) => this.fix(begin, end);
     this.offsetChart = timeChart(this.offsetPlace, {
-      height: 340, select, zoom, sync: "target", draw: (plot) => { drawEvents(plot, this.events); },
+      height: 340, select, zoom, sync: "target", draw: (plot) => { drawLimit(plot, this.limit, this.limitName, this.judged); drawEvents(plot, this.events); },
+      reach: () => (this.fit === "limit" && this.limit ? [-this.limit, this.limit] : []),
       curves: [
-        { label: "lower limit", colour: "blue", width: 0.6 }, { label: "upper limit", colour: "blue", width: 0.6 },
+        { label: "− bound", colour: "blue", width: 0.6 }, { label: "+ bound", colour: "blue", width: 0.6 },
         { label: "offset", colour: "blue", width: 1.8 }, { label: "without claim", colour: "orange", width: 1.4, dash: [4, 3] },
       ],
       bands: [[2, 1, "blue"]],
@@ -127,7 +132,7 @@ class TargetView {
     this.data = [[], [], [], [], [], []];
     const interval = store.targets.get(this.name)?.interval_s ?? 1;
     const width = parts.start_ns.length ? (parts.end_ns[0] - parts.start_ns[0]) / 1e9 : 0;
-    const gap = 4 * Math.max(interval, width);
+    const gap = (this.gap = 4 * Math.max(interval, width));
     columns.at_ns.forEach((at_ns, index) => {
       const at = at_ns / 1e9;
       if (this.data[0].length && at - this.data[0].at(-1) > gap) this.push(at - gap / 2, null, null, null, null);
@@ -152,12 +157,34 @@ class TargetView {
     const { plot } = this.offsetChart;
     // Offsets from the probe's clock have a zero of their own: they are drawn only where there is nothing else.
     const other = claimed ? unclaimed.map(() => null) : unclaimed;
-    plot.series[1].auto = plot.series[2].auto = this.fit === "bound";
+    plot.series[1].auto = plot.series[2].auto = this.fit !== "offset";
+    this.weigh(end);
     plot.batch(() => { plot.setData([ats, low, high, middle, other], true); plot.setScale("x", { min: begin, max: end }); });
     const delayPlot = this.delayChart.plot;
     delayPlot.batch(() => { delayPlot.setData([ats, delays], true); delayPlot.setScale("x", { min: begin, max: end }); });
     for (const button of this.ranges.children) button.setAttribute("aria-pressed", String(!this.fixed && Number(button.dataset.range) === this.last));
     this.describe(claimed);
+  }
+
+  // What the limit says of each instant of the picture, joined into spans.
+  weigh(end) {
+    const { limit_s: limit = null, limit: name } = store.targets.get(this.name) ?? {};
+    [this.limit, this.limitName, this.judged] = [limit, name, []];
+    say(this.judgedNote, limit === null ? "No limit is configured for this target." : "");
+    if (limit === null) return;
+    const [ats, low, , middle] = this.data;
+    const held = { within: 0, possible: 0, certain: 0, none: 0 };
+    ats.forEach((at, index) => {
+      const next = ats[index + 1] ?? Math.min(end, at + this.gap / 4);
+      const verdict = middle[index] === null ? "none" : judge(middle[index], middle[index] - low[index], limit);
+      held[verdict] += next - at;
+      const last = this.judged.at(-1);
+      if (last?.verdict === verdict) last.end = next;
+      else this.judged.push({ begin: at, end: next, verdict });
+    });
+    const whole = Object.values(held).reduce((sum, each) => sum + each, 0);
+    const shares = Object.entries(held).filter(([, each]) => each > 0).map(([verdict, each]) => `${VERDICTS[verdict][0]} ${VERDICTS[verdict][1]} ${(100 * each / whole).toFixed(1)} %`);
+    say(this.judgedNote, `By ${name}, at the foot, the taller the worse: ${shares.join(", ") || "nothing yet"} of the time shown.`);
   }
 
   describe(claimed) {
@@ -194,9 +221,11 @@ class TargetView {
     if (each.trouble) say(this.trouble, `${each.trouble.meaning}${each.trouble.detail ? ` (${each.trouble.detail})` : ""}. What to do: ${each.trouble.remedy}.`);
     const claimed = each.time_error_s !== null;
     say(this.title, claimed ? `Offset from ${each.realises}` : "Offset from this probe's clock");
+    const verdict = VERDICTS[each.verdict ?? "none"];
     const losses = Object.entries(each.losses).map(([reason, count]) => `${count} ${words(reason)}`).join(", ");
     const facts = [
       ["Offset", offset(claimed ? each.time_error_s : each.offset_s), "big"], ["Bound", `± ${size(claimed ? each.time_error_bound_s : each.bound_s)}`, "big"],
+      ["Limit", each.limit === null ? "none" : `${verdict[0]} ${verdict[1]}: ${each.limit}, ± ${size(each.limit_s)}`],
       ["Standard uncertainty u", size(each.time_error_u_s)], ["Delay", size(each.delay_s)], ["Timestamps", each.timestamping ?? "–"],
       ["Reference", each.is_reference ? `realises ${each.realises ?? "–"}` : `${each.reference ?? "none"}${each.quality ? `, ${each.quality}` : ""}`],
       [each.clock_class === null ? "Stratum" : "clockClass", String(each.clock_class ?? each.stratum ?? "–")], ["Address", `${each.kind} ${each.address}`],
