@@ -41,6 +41,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-
 
 lock: dev ## make the lock files in requirements/ anew
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
+	@$(COMPILE) --group build -o requirements/build.lock
 	@$(COMPILE) pyproject.toml --group build -o requirements/run.lock
 	@$(COMPILE) pyproject.toml --group dev -o requirements/dev.lock
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "measure": "measure servers once and print a table",
     "ptp4l": "ask PTP stacks what they say of themselves",
     "capture": "watch PTP and NTP as they pass an interface, or in a capture file",
+    "health": "ask a running probe on this machine whether it is well",
     "check": "check a configuration: every problem at once, or a summary",
     "export": "give what has been measured as CSV, JSON lines or Parquet",
     "explain": "how do you know? the chain from a result to UTC, and its uncertainty budget",

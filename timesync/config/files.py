@@ -23,13 +23,14 @@ Fault = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where relative paths start: at the configuration's folder, and for secrets at systemd's credentials before that."""
+    """Where relative paths of files start: at systemd's credentials, and else at the configuration's folder."""
 
     folder: Path
     credentials: Path | None = None
 
-    def secret(self, name: str) -> Path:
-        """The file of a secret: a credential of that name if the service was given one (systemd.exec(5), LoadCredential=)."""
+    def handed(self, name: str) -> Path:
+        """The file of that name: a credential if the service was given one (systemd.exec(5), LoadCredential=), else beside
+        the configuration."""
         if self.credentials is not None and _exists(self.credentials / name):
             return self.credentials / name
         return self.folder / name

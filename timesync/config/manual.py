@@ -32,8 +32,9 @@ its place and remedy, or shows what it will do; it sends and starts nothing. [ex
 whole one.
 
 - A unit is part of a key's name: `interval_s = 16`, never `"16s"`.
-- A relative path starts at the folder of the file. A secret of that name among systemd's credentials (`LoadCredential=`,
-  `CREDENTIALS_DIRECTORY`) goes before it, so that one configuration serves the service and a person who checks it.
+- A relative path starts at the folder of the file. A file of that name among systemd's credentials (`LoadCredential=`,
+  `CREDENTIALS_DIRECTORY`) goes before it, so that one configuration serves the service and a person who checks it. In a container
+  that variable names the folder of its secrets.
 - Secrets are never in the file: it names files that hold them, and those must be closed to others: mode 0600, or 0640
   where a group has to read them. That holds for keys, tokens and passwords alike.
 - Names (of site, probe, targets, sinks) are up to 64 letters, digits, dots, underscores and hyphens, beginning with a letter or a

@@ -279,19 +279,19 @@ def _directory(key: Key, value: object, places: Places) -> Path:
 
 
 def _file(key: Key, value: object, places: Places) -> Path:
-    path = _path(key, value, places)
+    path = places.handed(_text(key, value, places))
     _refuse(file_fault(path))
     return path
 
 
 def _secret(key: Key, value: object, places: Places) -> Path:
-    path = places.secret(_text(key, value, places))
+    path = places.handed(_text(key, value, places))
     _refuse(secret_fault(path))
     return path
 
 
 def _keys(key: Key, value: object, places: Places) -> Path:
-    path = places.secret(_text(key, value, places))
+    path = places.handed(_text(key, value, places))
     _refuse(file_fault(path))  # what else may be wrong is told by the reader of keys
     return path
 
