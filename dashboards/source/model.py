@@ -9,10 +9,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dashboards.source.terms import legend
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["BAD", "GOOD", "LANGUAGES", "WARN", "Dashboard", "Panel", "Query", "json_of", "uid_of"]
+__all__ = [
+    "BAD",
+    "EVENTS",
+    "GOOD",
+    "LANGUAGES",
+    "PLAIN",
+    "SERIES",
+    "VARIABLES",
+    "WARN",
+    "Dashboard",
+    "Look",
+    "Panel",
+    "Query",
+    "json_of",
+    "uid_of",
+]
 
 LANGUAGES = ("en", "zh")
 GOOD, WARN, BAD, PLAIN = "#0072B2", "#E69F00", "#D55E00", "#999999"
@@ -20,6 +37,8 @@ SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0
 WIDTH = 24
 PROMETHEUS = {"type": "prometheus", "uid": "${prometheus}"}
 INFLUXDB = {"type": "influxdb", "uid": "${influxdb}"}
+AS_ROWS = {"table", "xychart", "geomap"}
+"""Panels that take a query's series as rows of one table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +52,20 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """How one series looks: that of the query `of` (a letter), or those whose name matches `like` (a pattern, in English words)."""
+
+    properties: Mapping[str, Any]
+    of: str = ""
+    like: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Panel:
-    """One panel. `title` and `about` are (English, Chinese); `steps` are (value, colour) from the lowest up."""
+    """One panel. `title` and `about` are (English, Chinese); `steps` are (value, colour) from the lowest up.
+
+    `mappings`: value -> (English, Chinese, colour). `repeat` names a variable: a panel for each of its values.
+    """
 
     kind: str
     title: tuple[str, str]
@@ -47,6 +78,8 @@ class Panel:
     options: Mapping[str, Any] = field(default_factory=dict)
     custom: Mapping[str, Any] = field(default_factory=dict)
     transformations: tuple[Mapping[str, Any], ...] = ()
+    looks: tuple[Look, ...] = ()
+    mappings: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
     repeat: str = ""
 
 
@@ -65,7 +98,7 @@ VARIABLES: Mapping[str, tuple[tuple[str, str], str]] = {
     "target": (("Target", "目标"), 'label_values(timesync_target_info{site=~"$site"}, target)'),
     "reference": (("Reference", "参考"), 'label_values(timesync_target_info{site=~"$site"}, reference)'),
     "limit": (("Limit", "限值"), 'label_values(timesync_limit_seconds{site=~"$site"}, limit)'),
-    "against": (("Against", "相对于"), 'label_values(timesync_time_error_seconds{site=~"$site"}, target)'),
+    "mask": (("Mask", "模板"), 'label_values(timesync_mask_seconds{site=~"$site"}, mask)'),
 }
 
 
@@ -146,7 +179,7 @@ def _variable(name: str, pick: int) -> Mapping[str, Any]:
         "sort": 1,
         "multi": True,
         "includeAll": True,
-        "allValue": ".*" if name != "against" else None,
+        "allValue": ".*",
         "current": {"text": ["All"], "value": ["$__all"]},
         "hide": 0,
     }
@@ -164,21 +197,6 @@ def _placed(panels: Sequence[Panel], pick: int) -> Sequence[Mapping[str, Any]]:
 
 
 def _panel(panel: Panel, number: int, place: Mapping[str, int], pick: int) -> Mapping[str, Any]:
-    steps = panel.steps or ((None, GOOD),)
-    defaults: dict[str, Any] = {
-        "unit": panel.unit,
-        "color": {"mode": "thresholds" if panel.steps else "palette-classic-by-name"},
-        "thresholds": {"mode": "absolute", "steps": [{"value": value, "color": colour} for value, colour in steps]},
-        "custom": dict(panel.custom),
-    }
-    overrides = [
-        {
-            "matcher": {"id": "byFrameRefID", "options": chr(ord("A") + index)},
-            "properties": [{"id": "color", "value": {"mode": "shades", "fixedColor": SERIES[index % len(SERIES)]}}],
-        }
-        for index in range(len(panel.queries))
-        if panel.kind == "timeseries"
-    ]
     made: dict[str, Any] = {
         "id": number,
         "type": panel.kind,
@@ -186,8 +204,8 @@ def _panel(panel: Panel, number: int, place: Mapping[str, int], pick: int) -> Ma
         "description": panel.about[pick],
         "datasource": INFLUXDB if panel.queries[0].influx else PROMETHEUS,
         "gridPos": dict(place),
-        "targets": [_target(query, chr(ord("A") + index)) for index, query in enumerate(panel.queries)],
-        "fieldConfig": {"defaults": defaults, "overrides": overrides},
+        "targets": [_target(query, _letter(index), panel, pick) for index, query in enumerate(panel.queries)],
+        "fieldConfig": {"defaults": _defaults(panel, pick), "overrides": _overrides(panel, pick)},
         "options": dict(panel.options),
         "transformations": [dict(each) for each in panel.transformations],
     }
@@ -196,17 +214,70 @@ def _panel(panel: Panel, number: int, place: Mapping[str, int], pick: int) -> Ma
     return made
 
 
-def _target(query: Query, letter: str) -> Mapping[str, Any]:
+def _letter(index: int) -> str:
+    return chr(ord("A") + index)
+
+
+def _defaults(panel: Panel, pick: int) -> dict[str, Any]:
+    steps = panel.steps or ((None, GOOD),)
+    colour: dict[str, Any] = {"mode": "thresholds"}
+    if not panel.steps:
+        # One colour where a name or a word tells series apart; Grafana's palette where only colour could.
+        colour = {"mode": "palette-classic"} if panel.kind == "xychart" else {"mode": "fixed", "fixedColor": GOOD}
+    return {
+        "unit": panel.unit,
+        "color": colour,
+        "thresholds": {"mode": "absolute", "steps": [{"value": value, "color": shade} for value, shade in steps]},
+        "mappings": [
+            {
+                "type": "value",
+                "options": {
+                    value: {"text": said[pick], "color": said[2], "index": index}
+                    for index, (value, said) in enumerate(panel.mappings.items())
+                },
+            }
+        ]
+        if panel.mappings
+        else [],
+        "custom": dict(panel.custom),
+    }
+
+
+def _overrides(panel: Panel, pick: int) -> list[dict[str, Any]]:
+    """A colour for each query of a time series, lighter and darker for its series; then what the panel says itself."""
+    made = [
+        {
+            "matcher": {"id": "byFrameRefID", "options": _letter(index)},
+            "properties": [{"id": "color", "value": {"mode": "shades", "fixedColor": SERIES[index % len(SERIES)]}}],
+        }
+        for index in range(len(panel.queries))
+        if panel.kind == "timeseries"
+    ]
+    for look in panel.looks:
+        matcher = {"id": "byFrameRefID", "options": look.of}
+        if look.like:
+            matcher = {"id": "byRegexp", "options": look.like}
+        properties = [
+            {"id": name, "value": legend(value, LANGUAGES[pick]) if name == "custom.fillBelowTo" else value}
+            for name, value in look.properties.items()
+        ]
+        made.append({"matcher": matcher, "properties": properties})
+    return made
+
+
+def _target(query: Query, letter: str, panel: Panel, pick: int) -> Mapping[str, Any]:
+    form = "table" if panel.kind in AS_ROWS else "time_series"
+    said = legend(query.legend, LANGUAGES[pick])
     if query.influx:
-        shape = {"query": query.text, "rawQuery": True, "resultFormat": "time_series", "alias": query.legend}
+        shape = {"query": query.text, "rawQuery": True, "resultFormat": form, "alias": said}
         return {"refId": letter, "datasource": INFLUXDB, **shape}
     return {
         "refId": letter,
         "datasource": PROMETHEUS,
         "expr": query.text,
-        "legendFormat": query.legend,
+        "legendFormat": said,
         "instant": query.instant,
         "range": not query.instant,
-        "format": "table" if query.instant else "time_series",
+        "format": form,
         "editorMode": "code",
     }

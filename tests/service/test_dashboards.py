@@ -1,6 +1,6 @@
-"""Every query of every panel of every dashboard, asked of a real Prometheus and a real influxd that hold a site's data.
+"""Every query of every panel, variable and annotation, as committed, asked of real stores that hold two sites.
 
-There is no Grafana here: its macros and variables are put in as Grafana would put them.
+There is no Grafana here: its macros and variables are put in as Grafana would, and what its transformations need is looked for.
 """
 
 from __future__ import annotations
@@ -8,171 +8,252 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
+import subprocess
 import time
 import urllib.request
-from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
+import pytest
 from support.databases import Influxd, free_tcp_port
-from support.debian import binary
-from support.exposition import ROW, Counted
+from support.debian import binary, environment
 from support.process import Program
+from support.sitedata import LIMIT_S, TIME_ERRORS, SiteData
 
-from dashboards.source.catalogue import DASHBOARDS
-from dashboards.source.model import EVENTS
+from dashboards.source.__main__ import FOLDER
 from timesync.alerts.prometheus import rules
-from timesync.export.current import Declared
-from timesync.export.prometheus import Exposition
-from timesync.model import FieldValue, Record
-from timesync.reasons import Reason
+from timesync.model import Record
 from timesync.settings import HttpSettings
 from timesync.store.lineprotocol import encode
-from timesync.store.status import SinkStatus, SpoolStatus
 from timesync.web.health import Check
 from timesync.web.server import WebServer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-VARIABLES = {
+ALL = {
     "$site": ".*",
     "$target": ".*",
     "$reference": ".*",
     "$limit": ".*",
-    "$against": "utc",
+    "$mask": ".*",
     "$__rate_interval": "10s",
     "$__interval": "1s",
     "$timeFilter": "time > now() - 1h",
 }
-PTP: dict[str, FieldValue] = {
-    "clock_class": 6,
-    "clock_accuracy": 0x21,
-    "clock_accuracy_s": 100e-9,
-    "steps_removed": 1,
-    "utc_offset_s": 37,
-    "utc_offset_valid": True,
-    "time_traceable": True,
-    "port_identity": "0c1105fffe000001-1",
-    "grandmaster": "0c1105fffe000001",
-    "domain": 0,
-    "timescale": "ptp",
+# Chosen instead of "All", as Grafana writes several values of a variable in PromQL and in InfluxQL.
+SOME = {**ALL, "$site": "(nim|ptb)", "$target": "(utc|utc2|ntp1|ptp|stack|dead)"}
+LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
+SENSIBLE = {"percentunit": (-1.0, 10.0), "d": (0.0, 40_000.0)}
+# What is known of the two sites: panel, letter of the query -> the values that come back.
+KNOWN: Mapping[tuple[str, str], set[float]] = {
+    ("Targets with a claim", "A"): {8.0},
+    ("Alerts firing", "A"): {1.0},
+    ("Worst |time error|", "A"): {4e-5},
+    ("Worst bound", "A"): {3e-4},
+    ("Nearest to its limit", "A"): {(4e-5 + 3e-4) / LIMIT_S},
+    ("Sites by state", "A"): {1.0},
+    ("Sites by state", "B"): {0.0},
+    ("Sites by state", "C"): {1.0},
+    ("Sites by state", "D"): {0.0},
+    ("State of each site", "A"): {0.0, 2.0},
+    ("Every clock minus every other, in parts of the limit", "A"): {value / LIMIT_S for value in TIME_ERRORS.values()},
+    ("The same in seconds", "B"): set(TIME_ERRORS.values()),
+    ("Map", "A"): {(4e-5 + 3e-4) / LIMIT_S, (3e-5 + 3e-4) / LIMIT_S},
+    ("State", "A"): {0.0},
+    ("Status by Circular T", "A"): {0.0},
+    ("Newest Circular T and UTCr", "A"): {30.0},
+    ("Other grandmasters in 10 min", "A"): {0.0},
+    ("Score", "A"): {0.95},
+    ("Spool used", "A"): {4096e-9},
+    ("Clock steps", "A"): {0.0},
 }
-BUDGET: dict[str, FieldValue] = {
-    "bound_path_s": 1e-4,
-    "bound_interpolation_s": 1e-4,
-    "bound_tie_s": 1e-7,
-    "bound_oscillator_s": 1e-9,
-    "utc_minus_x_s": 1e-9,
-    "utc_minus_x_u_s": 1e-9,
-    "utc_label": "final",
-}
-CLOCK: dict[str, FieldValue] = {"master_offset_s": 1e-6, "mean_path_delay_s": 1e-5}
-PORT: dict[str, FieldValue] = {"port_state": "master"}
 
 
-class SiteData:
-    """A site with two references, an NTP server, a PTP master, a stack, and a server that does not answer."""
+class Asked(NamedTuple):
+    """One query as a dashboard has it; `needs` are the columns that its panel's transformations speak of."""
 
-    def __init__(self) -> None:
-        self.turn = 0
-        self.tallies = {name: Counted() for name in ("utc", "utc2", "ntp1", "ptp", "stack", "dead")}
-        self.exposition = Exposition("nim", "p1", tallies=lambda: self.tallies)
-        for name in self.tallies:
-            protocol = {"ptp": "ptp", "stack": "ptp4l"}.get(name, "ntp")
-            self.exposition.add_target(name, protocol=protocol, interval_s=16.0)
-            is_reference = name.startswith("utc")
-            reference = name if is_reference else "utc"
-            until_ns = time.time_ns() + 10**15 if is_reference else None
-            self.exposition.declare(
-                name, Declared(reference, is_reference=is_reference, limit=("house", 1e-3), tie_until_ns=until_ns)
-            )
-        self.records: list[Record] = []
-
-    def _row(self, measurement: str, target: str, fields: dict[str, FieldValue], **tags: str) -> None:
-        own = {"site": "nim", "probe": "p1", "target": target, "protocol": "ntp", **tags}
-        record = Record(measurement, time.time_ns(), own, fields)
-        self.records.append(record)
-        self.exposition.observe(record)
-
-    def go_on(self) -> None:
-        """Another second of it."""
-        self.turn += 1
-        for target in ("utc", "utc2", "ntp1", "ptp"):
-            reference = target if target.startswith("utc") else "utc"
-            more: dict[str, FieldValue] = PTP if target == "ptp" else {}
-            protocol = "ptp" if target == "ptp" else "ntp"
-            self._row("time_error", target, {**ROW, **BUDGET, **more}, reference=reference, protocol=protocol)
-        self._row("time_error", "dead", {"reason": "timeout", "claim": "timeout", "clock_epoch": 0, "polls": 1})
-        for statistic in ("oadev", "mdev", "tdev", "mtie"):
-            end = "_s" if statistic in {"tdev", "mtie"} else ""
-            fields: dict[str, FieldValue] = {f"dev{end}": 1e-9, f"lo{end}": 9e-10, f"hi{end}": 2e-9, "every_s": 600.0}
-            self._row("stability", "ntp1", fields, reference="utc", statistic=statistic, tau="16")
-        forecast: dict[str, FieldValue] = {"predicted_1h_s": 1e-6, "predicted_1h_u_s": 1e-7, "score": 0.95}
-        self._row("holdover", "ntp1", {"state": "locked", "every_s": 600.0, **forecast})
-        self._row("holdover", "ntp1", {"within_s": 7200.0, "every_s": 600.0}, limit="1us")
-        self._row("ptp_clock", "stack", CLOCK, protocol="ptp4l", clock="0c1105fffe000002")
-        self._row(
-            "ptp_port", "stack", {**PORT, "rx_sync": self.turn}, protocol="ptp4l", clock="0c1105fffe000002", port="1"
-        )
-        for name, tally in self.tallies.items():
-            tally.polls += 1
-            if name == "dead":
-                tally.losses = Counter({Reason.TIMEOUT: tally.polls})
-            else:
-                tally.replies, tally.register = tally.replies + 1, 0xFF
-        sinks = {"central": SinkStatus(delivered=self.turn, failures=self.turn)}
-        status = SpoolStatus(3, time.time_ns() - 10**10, 4096, 0, 0, 0, None, sinks=sinks)
-        show = self.exposition
-        show.set_spool(status, limit_bytes=10**9)
-        show.set_loop_lag(0.001)
-        show.set_schedule_lag(0.001)
-        show.set_clock_changes(steps=0, suspends=0)
-        show.set_leap_expiry(time.time_ns() + 10**16)
-        show.set_alerts({("unreachable", "critical"): 1})
-        show.set_notifications({("on-call", "sent"): self.turn})
-        show.set_faults([("server", "step", "ntp1", 0.9)])
+    where: str
+    letter: str
+    text: str
+    influx: bool
+    unit: str = ""
+    needs: frozenset[str] = frozenset()
 
 
-def asked(*, influx: bool) -> list[tuple[str, str]]:
-    """Every query, with its panel."""
+def dashboards() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in sorted((FOLDER / "en").glob("*.json")):
+        yield path.stem, json.loads(path.read_text(encoding="utf-8"))
+
+
+def columns(panel: dict[str, Any]) -> frozenset[str]:
+    """Labels that must be there for a panel's transformations, up to the one that makes other columns."""
+    found: set[str] = set()
+    for each in panel["transformations"]:
+        options = each["options"]
+        if each["id"] == "joinByField":
+            found.add(options["byField"])
+            break
+        if each["id"] == "partitionByValues":
+            found |= set(options["fields"])
+        if each["id"] == "convertFieldType":
+            found |= {conversion["targetField"] for conversion in options["conversions"]}
+    return frozenset(found)
+
+
+def asked(*, influx: bool) -> list[Asked]:
+    """Every query of every panel."""
     return [
-        (f"{dashboard.name}: {panel.title[0]}", query.text)
-        for dashboard in DASHBOARDS
-        for panel in dashboard.panels
-        for query in panel.queries
-        if query.influx == influx
+        Asked(
+            panel["title"],
+            target["refId"],
+            target["query" if influx else "expr"],
+            influx,
+            panel["fieldConfig"]["defaults"]["unit"],
+            columns(panel),
+        )
+        for _, made in dashboards()
+        for panel in made["panels"]
+        for target in panel["targets"]
+        if ("query" in target) == influx
     ]
 
 
-def put_in(text: str) -> str:
-    for name in sorted(VARIABLES, key=len, reverse=True):
-        text = text.replace(name, VARIABLES[name])
-    assert "$" not in text.replace("/^", "").replace("$/", ""), text
+def put_in(text: str, values: Mapping[str, str] = ALL) -> str:
+    for name in sorted(values, key=len, reverse=True):
+        text = text.replace(name, values[name])
+    left = re.sub(r'\^\$|\$/|"curve", "mask \$1"', "", text)
+    assert "$" not in left, text
     return text
 
 
-async def prometheus_answers(session: aiohttp.ClientSession, url: str, text: str) -> list[dict[str, Any]]:
-    async with session.get(f"{url}/api/v1/query", params={"query": text}) as answer:
-        body = await answer.json()
-    assert body["status"] == "success", body
-    found: list[dict[str, Any]] = body["data"]["result"]
-    return found
+def test_the_other_language_asks_the_same():
+    for stem, made in dashboards():
+        other = json.loads((FOLDER / "zh" / f"{stem}.json").read_text(encoding="utf-8"))
+        for one, two in zip(made["panels"], other["panels"], strict=True):
+            texts = [[target.get("expr", target.get("query")) for target in each["targets"]] for each in (one, two)]
+            assert texts[0] == texts[1]
 
 
-async def test_every_panel_shows_something_from_a_real_prometheus(lab, tmp_path: Path) -> None:
-    lab("prometheus")
-    site, well = SiteData(), (Check("test", well=True, detail="well"),)
-    server = WebServer(
-        HttpSettings(port=0), title="t", metrics=site.exposition.expose, alive=lambda: well, ready=lambda: well
+# --- Prometheus ----------------------------------------------------------------------------------------------------------
+
+
+def past(body: str, end_s: float) -> str:
+    """Three hours of what an exposition says of forecasts and time errors, a sample a minute, as OpenMetrics."""
+    lines = []
+    for name in ("timesync_holdover_predicted_1h_seconds", "timesync_holdover_predicted_1h_uncertainty_seconds"):
+        lines.append(f"# TYPE {name} gauge")
+        series = [line for line in body.splitlines() if line.startswith(f"{name}{{")]
+        lines += [f"{line} {end_s - 60 * minute:.0f}" for line in series for minute in range(180, 0, -1)]
+    return "\n".join([*lines, "# EOF\n"])
+
+
+def backfill(folder: Path, text: str) -> None:
+    """Blocks of the past, made by promtool."""
+    (folder / "past").write_text(text)
+    command = [binary("promtool"), "tsdb", "create-blocks-from", "openmetrics", "past", "data"]
+    subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True, timeout=60)
+
+
+class Prometheus:
+    """A real one, asked by its API."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self.session, self.url = session, url
+
+    async def ask(self, path: str, **parameters: str) -> Any:
+        async with self.session.get(f"{self.url}/api/v1/{path}", params=parameters) as answer:
+            body = await answer.json()
+        assert body["status"] == "success", (parameters, body)
+        return body["data"]
+
+    async def query(self, text: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await self.ask("query", query=text))["result"]
+        return found
+
+    async def falls_short(self, question: Asked) -> str:
+        """What is missing in the answers to a question; nothing, if all is well."""
+        for values in (ALL, SOME):
+            found = await self.query(put_in(question.text, values))
+            if not found:
+                return f"{question.where} {question.letter}: nothing from {put_in(question.text, values)}"
+            numbers = [float(each["value"][1]) for each in found]
+            low, high = SENSIBLE.get(question.unit, (-1e12, 1e12))
+            if not all(math.isfinite(number) and low <= number <= high for number in numbers):
+                return f"{question.where} {question.letter}: {numbers} in {question.unit}"
+            if any(question.needs - each["metric"].keys() for each in found):
+                return f"{question.where} {question.letter}: no {question.needs} in {found[0]['metric']}"
+        expected = KNOWN.get((question.where, question.letter))
+        if expected is not None:
+            different = sorted({float(f"{number:.6g}") for number in numbers})
+            if different != pytest.approx(sorted(expected), rel=1e-3, abs=1e-15):
+                return f"{question.where} {question.letter}: {different}, not {sorted(expected)}"
+        return ""
+
+
+async def check_variables(prometheus: Prometheus) -> None:
+    """Each variable of each dashboard offers what there is."""
+    offered: dict[str, set[str]] = {}
+    for _, made in dashboards():
+        for variable in made["templating"]["list"]:
+            if variable["type"] == "query":
+                match, label = LABEL_VALUES.fullmatch(variable["query"]["query"]).groups()  # type: ignore[union-attr]
+                values = await prometheus.ask(f"label/{label}/values", **{"match[]": put_in(match)})
+                offered[variable["name"]] = set(values)
+    assert offered == {
+        "site": {"nim", "ptb"},
+        "target": {"utc", "utc2", "ntp1", "ptp", "stack", "dead"},
+        "reference": {"utc", "utc2"},
+        "limit": {"house"},
+        "mask": {"prtc-a"},
+    }
+
+
+async def check_grid(prometheus: Prometheus) -> None:
+    """Each clock with each: joined by the column that all share, subtracted, laid out: what Grafana's transformations do."""
+    (panel,) = (
+        panel for _, made in dashboards() for panel in made["panels"] if panel["title"] == "The same in seconds"
     )
-    await server.start()
+    rows, against = [await prometheus.query(put_in(target["expr"])) for target in panel["targets"]]
+    join, subtract = panel["transformations"][:2]
+    shared = join["options"]["byField"]
+    sides = subtract["options"]["binary"]
+    assert [sides[side]["matcher"]["options"] for side in ("left", "right")] == ["Value #A", "Value #B"]
+    cells = {
+        (one["metric"]["clock"], two["metric"]["against"]): float(one["value"][1]) - float(two["value"][1])
+        for one in rows
+        for two in against
+        if one["metric"][shared] == two["metric"][shared]
+    }
+    assert len(cells) == len(TIME_ERRORS) ** 2
+    for (site, target), error_s in TIME_ERRORS.items():
+        for (other_site, other), other_s in TIME_ERRORS.items():
+            assert cells[f"{site} {target}", f"{other_site} {other}"] == pytest.approx(error_s - other_s, abs=1e-12)
+
+
+async def test_every_panel_shows_what_there_is_in_a_real_prometheus(lab, tmp_path: Path) -> None:
+    lab("prometheus", "promtool")
+    sites = [SiteData("nim"), SiteData("ptb", (52.3, 10.46))]
+    well = (Check("test", well=True, detail="well"),)
+    servers = [
+        WebServer(
+            HttpSettings(port=0), title="t", metrics=each.exposition.expose, alive=lambda: well, ready=lambda: well
+        )
+        for each in sites
+    ]
+    for site, server in zip(sites, servers, strict=True):
+        await server.start()
+        site.go_on()
+    body = (await sites[0].exposition.expose() + await sites[1].exposition.expose()).decode()
+    await asyncio.to_thread(backfill, tmp_path, past(body, time.time() - 600))
     (tmp_path / "rules.yaml").write_text(rules(every_s=0.5), encoding="utf-8")
-    scraped = server.urls[0].removeprefix("http://").rstrip("/")
+    scraped = [server.urls[0].removeprefix("http://").rstrip("/") for server in servers]
     configuration = {
         "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"},
         "rule_files": ["rules.yaml"],
-        "scrape_configs": [{"job_name": "timesync", "static_configs": [{"targets": [scraped]}]}],
+        "scrape_configs": [{"job_name": "timesync", "static_configs": [{"targets": scraped}]}],
     }
     (tmp_path / "prometheus.yml").write_text(json.dumps(configuration))
     listen = f"127.0.0.1:{free_tcp_port()}"
@@ -180,42 +261,57 @@ async def test_every_panel_shows_something_from_a_real_prometheus(lab, tmp_path:
         *(binary("prometheus"), f"--config.file={tmp_path}/prometheus.yml"),
         *(f"--storage.tsdb.path={tmp_path}/data", f"--web.listen-address={listen}"),
     ]
-    empty = dict(asked(influx=False))
+    questions = asked(influx=False)
+    assert len(questions) > 60
+    assert {where for where, _ in KNOWN} <= {question.where for question in questions}
+    left = ["nothing was asked"]
     with Program(command, cwd=tmp_path) as program:
         async with aiohttp.ClientSession() as session:
-            queries = asked(influx=False)
-            deadline = time.monotonic() + 30
-            while queries and time.monotonic() < deadline:
-                site.go_on()
+            prometheus = Prometheus(session, f"http://{listen}")
+            deadline = time.monotonic() + 40
+            while left and time.monotonic() < deadline:
+                for site in sites:
+                    site.go_on()
                 await asyncio.sleep(0.5)
                 assert program.running, program.output
-                if site.turn < 14:  # Prometheus scrapes for the first time after some five seconds
-                    continue
-                left = []
-                for panel, text in queries:
-                    found = await prometheus_answers(session, f"http://{listen}", put_in(text))
-                    if not found or not all(math.isfinite(float(each["value"][1])) for each in found):
-                        left.append((panel, text))
-                queries = left
-    await server.stop()
-    assert not queries, f"nothing, or not numbers, from {queries}"
-    assert len(empty) > 40
+                if sites[0].turn >= 16:  # Prometheus scrapes for the first time after some five seconds
+                    left = [short for each in questions if (short := await prometheus.falls_short(each))]
+            assert not left, "\n".join(left)
+            await check_variables(prometheus)
+            await check_grid(prometheus)
+    for server in servers:
+        await server.stop()
 
 
-def test_every_panel_shows_something_from_a_real_influxdb(lab, tmp_path: Path) -> None:
+# --- InfluxDB ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_panel_and_annotation_shows_what_there_is_in_a_real_influxdb(lab, tmp_path: Path) -> None:
     lab("influxd")
     site = SiteData()
     site.go_on()
     event = Record("event", time.time_ns(), {"site": "nim", "probe": "p1", "kind": "clock_step"}, {"text": "stepped"})
     lines = "\n".join(encode(record) for record in (*site.records, event))
+    questions = asked(influx=True)
+    notes = [note for _, made in dashboards() for note in made["annotations"]["list"]]
+    assert len(questions) == 6
+    assert len(notes) == 7
     with Influxd(tmp_path) as influxd:
         influxd.command("CREATE DATABASE timesync")
         request = urllib.request.Request(f"{influxd.url}/write?db=timesync", lines.encode(), method="POST")
         with urllib.request.urlopen(request, timeout=20) as answer:
             assert answer.status == 204
-        queries = [*asked(influx=True), ("events", EVENTS)]
-        found = {text: influxd.select(put_in(text)) for _, text in queries}
-    assert len(queries) >= 4
-    for panel, text in queries:
-        values = [value for row in found[text] for key, value in row.items() if key != "time" and value is not None]
-        assert values, f"{panel}: nothing from {text}"
+        for question in questions:
+            for values in (ALL, SOME):
+                rows = influxd.select(put_in(question.text, values))
+                shown = [value for row in rows for name, value in row.items() if name != "time" and value is not None]
+                assert shown, f"{question.where}: nothing from {question.text}"
+                numbers = [value for value in shown if isinstance(value, float)]
+                assert all(math.isfinite(number) and abs(number) < 1.0 for number in numbers), (question.where, numbers)
+                assert all(question.needs <= row.keys() for row in rows), question.where
+        for note in notes:
+            (row,) = influxd.select(put_in(note["query"]))
+            assert row[note["textColumn"]] == "stepped"
+            assert row[note["tagsColumn"]] == "clock_step"
+    by_panel = {question.where: question for question in questions}
+    assert 'last("alpha")' in by_panel["Noise type by averaging time"].text

@@ -313,7 +313,7 @@ KINDS: tuple[AlertKind, ...] = (
     AlertKind(
         "holdover",
         "Grandmaster in holdover",
-        "主时钟守时",
+        "最高级主时钟进入保持",
         _T,
         _WARNING,
         HOLDOVER,
@@ -343,7 +343,7 @@ KINDS: tuple[AlertKind, ...] = (
     AlertKind(
         "grandmaster_change",
         "Grandmaster changed",
-        "主时钟切换",
+        "最高级主时钟切换",
         _T,
         _INFO_LEVEL,
         GRANDMASTERS,
@@ -357,7 +357,7 @@ KINDS: tuple[AlertKind, ...] = (
     AlertKind(
         "tie_expiring",
         "Tie to UTC(k) about to end",
-        "校准即将到期",
+        "溯源关系即将到期",
         _T,
         _WARNING,
         TIE_DAYS,
@@ -429,7 +429,7 @@ KINDS: tuple[AlertKind, ...] = (
     AlertKind(
         "spool_filling",
         "Spool nearly full",
-        "缓存将满",
+        "缓冲队列将满",
         _P,
         _CRITICAL,
         SPOOL_FILL,
