@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = ROOT / "deploy" / "examples"
 
 SITE = """\
 [site]
@@ -174,39 +173,6 @@ def test_missing_argument_is_a_mistake_of_usage() -> None:
     with pytest.raises(SystemExit) as caught:
         run()
     assert caught.value.code == 2
-
-
-@pytest.fixture
-def example(tmp_path: Path) -> Path:
-    """The example, in a folder with the secrets that it asks for, checked with the real probe kinds."""
-    path = tmp_path / "ntp-site.toml"
-    path.write_bytes((EXAMPLES / path.name).read_bytes())
-    keys = "7 AES128 HEX:000102030405060708090a0b0c0d0e0f\n12 SHA256 HEX:00112233445566778899\n"
-    for name, content in (("ntp.keys", keys), ("influx.token", "token\n")):
-        (tmp_path / name).write_text(content)
-        (tmp_path / name).chmod(0o600)
-    return path
-
-
-def test_example_of_a_site_passes(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(example, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [reference["realises"] for reference in told["references"]] == ["UTC(NIM)"]
-    assert {target["reference"] for target in told["targets"]} == {None, "utc-nim"}
-    assert [sink["name"] for sink in told["sinks"]] == ["history", "central", "metrics"]
-    assert told["notes"] == []
-
-
-def test_example_without_its_secrets_says_which_files_are_missing(
-    example: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (example.parent / "ntp.keys").unlink()
-    (example.parent / "influx.token").unlink()
-    assert run(example) == 1
-    out = capsys.readouterr().out
-    assert "ntp.keys does not exist" in out
-    assert "influx.token does not exist" in out
-    assert "2 problems" in out
 
 
 def test_manual_is_what_the_table_of_keys_makes() -> None:
