@@ -33,6 +33,7 @@ from timesync.pipeline import reference_of
 from timesync.plugin import load_kind
 from timesync.reloading import Reloads, take_hangups
 from timesync.sideline import PAUSE_S, keep_going
+from timesync.stability_choice import choose
 from timesync.store.delivery import Delivery
 from timesync.store.local import HistorySink
 from timesync.store.spool import Spool
@@ -285,14 +286,12 @@ class Daemon:
 
     def _compute_stability(self, settings: ProbeSettings) -> None:
         """Compute stability from now on as these settings want it, with the states that were saved."""
-        self.exposition.set_masks(masks_of(settings.stability))
+        chosen, why_none = choose(settings)
+        self.exposition.set_stability(masks_of(settings.stability), chosen.counts())
         if self._stability is not None:
             self._stability.configure(settings)
-        elif settings.stability.enabled and len(settings.targets) > settings.stability.targets_at_most:
-            text = (
-                f"no stability is computed: more targets than targets_at_most of [stability], {len(settings.targets)}"
-            )
-            self.measuring.event(_event("stability_off", text, Severity.WARNING))
+        elif why_none:
+            self.measuring.event(_event("stability_off", why_none, Severity.WARNING))
         elif settings.stability.enabled:
             from timesync.stability_service import StabilityService  # noqa: PLC0415 - numpy takes 30 MB
 

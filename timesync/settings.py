@@ -215,8 +215,8 @@ class HttpSettings:
 
 @dataclass(frozen=True, slots=True)
 class StabilitySettings:
-    """Streamed stability of each target; with more than `targets_at_most` targets there is none, with more than half as many
-    targets that have a reference have none against the probe's clock.
+    """Streamed stability of each target; with more than `targets_at_most` targets there is none. `probe_clock`: which targets are
+    compared with the probe's clock too, "all" or "unreferenced" (those that have no other clock to be compared with).
 
     Averaging times are multiples of a target's interval, `taus` "octave" or "decade", up to `longest_tau_s`; beyond
     `exact_intervals` of them strided estimators take over, under their own names. `coverage`: of the intervals.
@@ -231,6 +231,7 @@ class StabilitySettings:
     window_days: int = 7
     coverage: float = 0.683
     targets_at_most: int = 100
+    probe_clock: str = "all"
     masks: tuple[str, ...] = ()  # profiles whose masks are shown with them
 
 

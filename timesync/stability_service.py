@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 from timesync.errors import DataError
 from timesync.model import PROBE_CLOCK, Event, Record, Severity
-from timesync.pipeline import reference_of
 from timesync.records import CLAIM_VALID, TIME_ERROR
 from timesync.stability.daysums import DAY_S
 from timesync.stability.stream_plan import STREAMED, make_plan
 from timesync.stability.streaming import Stream
+from timesync.stability_choice import choose
 from timesync.stability_feed import Feed
 
 if TYPE_CHECKING:
@@ -115,15 +115,12 @@ class StabilityService:
         self.settings = settings
         self._directory: Path = settings.spool.directory / DIRECTORY
         wanted = settings.stability
-        few = wanted.enabled and len(settings.targets) <= wanted.targets_at_most
-        self._intervals = {target.name: target.interval_s for target in settings.targets} if few else {}
-        if wanted.enabled and not few:
-            text = (
-                f"no stability is computed: {len(settings.targets)} targets are more than {wanted.targets_at_most}, "
-                "targets_at_most of [stability]"
-            )
-            self._event("stability_off", text, Severity.WARNING)
-        self._with_own = self._choose_own() if few else frozenset()
+        chosen, why_none = choose(settings)
+        any_of = chosen.pairs | chosen.own
+        self._intervals = {each.name: each.interval_s for each in settings.targets if each.name in any_of}
+        if why_none:
+            self._event("stability_off", why_none, Severity.WARNING)
+        self._with_own = chosen.own
         for series in self._all():
             name = series.target
             series.feed.wait_ns = self._wait_ns()
@@ -132,22 +129,6 @@ class StabilityService:
                 same = False
             if not same or series.stream.plan != plan_for(wanted, self._intervals[name]):
                 self._put_away(series)
-
-    def _choose_own(self) -> frozenset[str]:
-        """The targets that have a stream against the probe's clock: all, or, where that makes more than `targets_at_most` streams,
-        those that are compared with no other clock.
-        """
-        settings, most = self.settings, self.settings.stability.targets_at_most
-        alone = {each.name for each in settings.targets if reference_of(settings, each) in {None, each.name}}
-        streams = 2 * len(settings.targets) - len(alone)
-        if streams <= most:
-            return frozenset(each.name for each in settings.targets)
-        text = (
-            f"targets that have a reference have no stability against the probe's clock: with it there were {streams} series, "
-            f"more than {most}, targets_at_most of [stability]"
-        )
-        self._event("stability_pairs_only", text, Severity.INFO)
-        return frozenset(alone)
 
     def _all(self) -> list[_Series]:
         return [*self._series.values(), *self._own.values()]

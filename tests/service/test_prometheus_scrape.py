@@ -164,7 +164,7 @@ def filled(site: str, clock: Clock, tallies: dict[str, Counted]) -> Exposition:
     exposition.set_position(40.24, 116.23)
     exposition.set_ties({"ntp1": Tie("UTC(NIM)", 1e-7, 1e-8, now_ns + 10**12)}, now_ns)
     exposition.set_published([("NIM", "circular_t", "Circular T 465", now_ns)])
-    exposition.set_masks([("prtc-a", "mtie", "0.1", 2.5e-8)])
+    exposition.set_stability([("prtc-a", "mtie", "0.1", 2.5e-8)], {"reference": 1, "probe": 2})
     return exposition
 
 

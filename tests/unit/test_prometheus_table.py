@@ -58,6 +58,7 @@ WITHOUT_UNIT = {
     "timesync_spool_writable",
     "timesync_sink_available",
     "timesync_targets",
+    "timesync_stability_targets",
     "process_open_fds",
     "process_max_fds",
 }

@@ -371,8 +371,10 @@ def test_the_masks_that_are_named_are_shown_and_numpy_waits_for_them():
     # G.8272 (2018) 6.2: TDEV of a PRTC-B is 1 ns up to 100 s.
     assert {limit_s for _, statistic, tau, limit_s in points if statistic == "tdev" and float(tau) <= 100} == {1e-9}
     current = Current("NIM", "p1")
-    current.set_masks(points)
-    assert len(page(current, 0.0)["timesync_mask_seconds"].series) == len(points)
+    current.set_stability(points, {"reference": 3, "probe": 0})
+    shown = page(current, 0.0)
+    assert len(shown["timesync_mask_seconds"].series) == len(points)
+    assert sorted(shown["timesync_stability_targets"].series.values()) == [0, 3]
 
 
 def test_the_profiles_that_can_be_named_are_those_that_have_masks():

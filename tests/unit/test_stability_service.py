@@ -27,6 +27,7 @@ from timesync.settings import (
     Tie,
 )
 from timesync.stability import mtie, oadev
+from timesync.stability_choice import choose
 from timesync.stability_feed import Feed
 from timesync.stability_service import StabilityService
 from timesync.store.lineprotocol import encode
@@ -352,19 +353,36 @@ def test_own_series_is_broken_by_a_step_and_kept_over_a_restart(tmp_path: Path) 
     assert result.n.tolist()[0] == 28 + 58
 
 
-def test_where_series_are_many_a_target_with_a_reference_has_the_pair_only(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, targets_at_most=4)
+def tied(bench: Bench) -> tuple[TargetSettings, ...]:
+    """a and b compared with utc, which is the reference."""
     tie = Tie("UTC(NIM)", bound_s=1e-7, u_s=1e-8)
-    targets = tuple(replace(t, tie=tie) if t.name == "utc" else t for t in bench.settings.targets)
-    wanted = bench.settings.stability
+    return tuple(replace(t, tie=tie) if t.name == "utc" else t for t in bench.settings.targets)
+
+
+def test_probe_clock_is_left_out_for_those_that_have_a_reference_where_it_is_asked_for(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, probe_clock="unreferenced")
+    targets, wanted = tied(bench), bench.settings.stability
     bench.service.configure(replace(bench.settings, targets=targets))
-    assert [event.kind for event in bench.told] == ["stability_pairs_only"]  # a and b twice, utc once: five
     bench.service.observe([row(i, 0.0, target=name) for i in range(10) for name in ("a", "b", "utc")])
     assert (list(bench.service._series), list(bench.service._own)) == (["a", "b"], ["utc"])
-    wanted = replace(wanted, targets_at_most=5)
-    bench.service.configure(replace(bench.settings, targets=targets, stability=wanted))
+    bench.service.configure(
+        replace(bench.settings, targets=targets, stability=replace(wanted, probe_clock="all", targets_at_most=3))
+    )
     bench.service.observe([row(10, 0.0)])
     assert set(bench.service._own) == {"a", "utc"}
+    assert not bench.told
+
+
+def test_how_many_series_there_are_is_the_configurations_word(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    all_of = replace(bench.settings, targets=tied(bench))
+
+    def counted(**stability: object) -> dict[str, int]:
+        return dict(choose(replace(all_of, stability=StabilitySettings(**stability)))[0].counts())  # type: ignore[arg-type]  # a test's keywords
+
+    assert counted(targets_at_most=3) == {"reference": 2, "probe": 3}  # all of both, up to the limit
+    assert counted(probe_clock="unreferenced") == {"reference": 2, "probe": 1}
+    assert counted(targets_at_most=2) == counted(enabled=False) == {"reference": 0, "probe": 0}
 
 
 async def test_run_tells_both_series(tmp_path: Path) -> None:

@@ -365,13 +365,23 @@ STABILITY = Table(
         Key(
             "targets_at_most",
             Type.INTEGER,
-            "with more targets than this nothing is computed, so that a large probe stays small; with more than half as many, "
-            "those that have a reference are compared with it only, not with the probe's clock too; raise it where there is memory",
+            "with more targets than this nothing is computed, so that a large probe stays small (event `stability_off`); "
+            "a target takes 0.1 MB, one that is compared with a reference too 0.2 MB: raise it where there is memory",
             "100",
             default=100,
             low=0,
             high=100_000,
             wrong_names=("max_targets",),
+        ),
+        Key(
+            "probe_clock",
+            Type.CHOICE,
+            "whose stability against the probe's clock is computed: of `all` targets, or of the `unreferenced`, those that are "
+            "compared with no other clock, which saves 0.1 MB for each of the others",
+            '"unreferenced"',
+            default="all",
+            choices=("all", "unreferenced"),
+            wrong_names=("own", "probe"),
         ),
     ),
     wrong_names=("statistics", "allan"),

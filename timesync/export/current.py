@@ -187,6 +187,7 @@ class ProbeView:
     ties: Sequence[TieView] = ()
     published: Sequence[tuple[str, str, str, int]] = ()
     masks: Sequence[tuple[str, str, str, float]] = ()
+    stability_series: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +226,7 @@ class Current:
         self._ties: Sequence[TieView] = ()
         self._published: Sequence[tuple[str, str, str, int]] = ()
         self._masks: Sequence[tuple[str, str, str, float]] = ()
+        self._stability_series: Mapping[str, int] = {}
 
     def add_target(self, name: str, *, protocol: str, interval_s: float) -> None:
         """Begin to show a target, or change its interval; what is shown of it goes on unless the protocol is another."""
@@ -274,9 +276,11 @@ class Current:
         """Show what is published of UTC - UTC(k): laboratory, publication, its issue, and its newest date (Unix ns)."""
         self._published = published
 
-    def set_masks(self, points: Sequence[tuple[str, str, str, float]]) -> None:
-        """Show these points of masks: mask, statistic, averaging time (s, as text), limit (s)."""
-        self._masks = points
+    def set_stability(self, masks: Sequence[tuple[str, str, str, float]], series: Mapping[str, int]) -> None:
+        """Show these points of masks: mask, statistic, averaging time (s, as text), limit (s); and how many targets' stability is
+        computed, by what they are compared with.
+        """
+        self._masks, self._stability_series = masks, series
 
     def remove_target(self, name: str) -> None:
         """Stop showing a target, at once and with all its series. A name that is not known is fine."""
@@ -415,5 +419,6 @@ class Current:
             ties=self._ties,
             published=self._published,
             masks=self._masks,
+            stability_series=self._stability_series,
         )
         return Snapshot(self._labels, views, probe, self._events.copy())

@@ -364,6 +364,13 @@ _TABLE: tuple[Metric, ...] = (
         "A point of a mask that `masks` of [stability] names, by statistic (mtie, tdev) and averaging time. tau in seconds.",
         *("mask", "statistic", "tau"),
     ),
+    _probe(
+        _G,
+        "timesync_stability_targets",
+        "Targets whose stability is computed, against a reference and against the probe's clock (against: probe); 0 where the "
+        "configuration leaves it out: `enabled`, `targets_at_most` and `probe_clock` of [stability].",
+        "against",
+    ),
     _probe(_C, "timesync_clock_steps_total", "Steps of the probe's own clock since the daemon started."),
     _probe(_C, "timesync_clock_suspends_total", "Sleeps of the probe's machine since the daemon started."),
     _probe(

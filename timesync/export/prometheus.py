@@ -238,7 +238,7 @@ class Exposition:
         self.set_position = self._current.set_position
         self.set_ties = self._current.set_ties
         self.set_published = self._current.set_published
-        self.set_masks = self._current.set_masks
+        self.set_stability = self._current.set_stability
 
     def observe(self, record: Record) -> None:
         """Take in one record: some microseconds, nothing is rendered."""

@@ -334,6 +334,8 @@ def _traceability_samples(probe: ProbeView, labels: Mapping[str, str]) -> Iterat
         yield Sample("timesync_utc_published_until_timestamp_seconds", {**labels, **own}, until_ns / 1e9)
     for mask, statistic, tau, limit_s in probe.masks:
         yield Sample("timesync_mask_seconds", {**labels, "mask": mask, "statistic": statistic, "tau": tau}, limit_s)
+    for against, count in probe.stability_series.items():
+        yield Sample("timesync_stability_targets", {**labels, "against": against}, count)
 
 
 def _spool_samples(spool: SpoolStatus, labels: Mapping[str, str]) -> Iterator[Sample]:
