@@ -53,7 +53,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How one series looks: that of the query `of` (a letter), or those whose name matches `like` (a pattern, in English words)."""
+    """How one series looks: that of the query `of` (a letter), or those whose name matches `like` (a pattern between slashes)."""
 
     properties: Mapping[str, Any]
     of: str = ""

@@ -76,7 +76,7 @@ def _both_ways(kind: str) -> tuple[tuple[float | None, str], ...]:
 
 
 IN_LIMITS, IN_SECONDS = _grid(f" / {SMALLEST_LIMIT}"), _grid()
-COLOURED = (Look({"custom.cellOptions": {"type": "color-background", "mode": "basic"}}, like="^(?!row − column$).*"),)
+COLOURED = (Look({"custom.cellOptions": {"type": "color-background", "mode": "basic"}}, like="/^(?!row − column$).*/"),)
 
 MAP = Panel(
     "geomap",

@@ -75,7 +75,7 @@ def _sigma_tau(title: tuple[str, str], metric: str, unit: str) -> Panel:
             {"id": "organize", "options": {"excludeByName": {"Time": True}}},
             {"id": "partitionByValues", "options": {"fields": ["curve"], "keepFields": False}},
         ),
-        looks=(Look(THIN, like="(lower|upper)$"), Look(MASKED, like="mask ")),
+        looks=(Look(THIN, like="/^(?!tau ).*(lower|upper)$/"), Look(MASKED, like="/^mask /")),
     )
 
 

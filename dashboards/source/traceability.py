@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dashboards.source.model import BAD, GOOD, SERIES, WARN, Dashboard, Panel, Query
+from dashboards.source.model import BAD, GOOD, SERIES, WARN, Dashboard, Look, Panel, Query
 from dashboards.source.parts import (
     COMPARED,
     NAMED,
     OF_SITE,
     OF_TARGET,
+    ORGANISED,
     RAW,
     YES_NO,
     one,
@@ -139,6 +140,8 @@ TRACEABILITY = Dashboard(
             12,
             8,
             ((None, GOOD), (45, WARN), (70, BAD)),
+            transformations=(ORGANISED,),
+            looks=(Look({"custom.cellOptions": {"type": "color-background", "mode": "basic"}}, like="/^Value$/"),),
         ),
         series(
             ("UTC minus target", "UTC 减目标"),

@@ -22,6 +22,8 @@ from support.process import Program
 from support.sitedata import LIMIT_S, TIME_ERRORS, SiteData
 
 from dashboards.source.__main__ import FOLDER
+from timesync.alerts.grafana import expression
+from timesync.alerts.kinds import KINDS
 from timesync.alerts.prometheus import rules
 from timesync.model import Record
 from timesync.settings import HttpSettings
@@ -233,6 +235,17 @@ async def check_grid(prometheus: Prometheus) -> None:
             assert cells[f"{site} {target}", f"{other_site} {other}"] == pytest.approx(error_s - other_s, abs=1e-12)
 
 
+async def check_rules_of_grafana(prometheus: Prometheus) -> None:
+    """Each rule that is provisioned is asked; it tells of what fires in Prometheus, by site and target, and of nothing else."""
+    told = {
+        (kind.name, each["metric"].get("site"), each["metric"].get("target"), each["value"][1])
+        for kind in KINDS
+        for each in await prometheus.query(expression(kind))
+    }
+    dead = {("unreachable", site, "dead", "1") for site in ("nim", "ptb")}
+    assert told == dead | {("tie_expiring", site, name, "1") for site in ("nim", "ptb") for name in ("utc", "utc2")}
+
+
 async def test_every_panel_shows_what_there_is_in_a_real_prometheus(lab, tmp_path: Path) -> None:
     lab("prometheus", "promtool")
     sites = [SiteData("nim"), SiteData("ptb", (52.3, 10.46))]
@@ -248,7 +261,7 @@ async def test_every_panel_shows_what_there_is_in_a_real_prometheus(lab, tmp_pat
         site.go_on()
     body = (await sites[0].exposition.expose() + await sites[1].exposition.expose()).decode()
     await asyncio.to_thread(backfill, tmp_path, past(body, time.time() - 600))
-    (tmp_path / "rules.yaml").write_text(rules(every_s=0.5), encoding="utf-8")
+    (tmp_path / "rules.yaml").write_text(rules(every_s=0.5, patience=0.0), encoding="utf-8")
     scraped = [server.urls[0].removeprefix("http://").rstrip("/") for server in servers]
     configuration = {
         "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"},
@@ -279,6 +292,7 @@ async def test_every_panel_shows_what_there_is_in_a_real_prometheus(lab, tmp_pat
             assert not left, "\n".join(left)
             await check_variables(prometheus)
             await check_grid(prometheus)
+            await check_rules_of_grafana(prometheus)
     for server in servers:
         await server.stop()
 

@@ -147,7 +147,8 @@ def test_the_example_for_containers_is_good(root: None, tmp_path: Path, monkeypa
 
 def test_grafana_finds_its_dashboards_and_the_datasources_have_their_usual_uids(made: dict[str, Any]) -> None:
     ours = (ROOT / "deploy/compose/grafana-datasources.yaml").read_text()
-    usual = (ROOT / "dashboards/provisioning/datasources/timesync.yaml").read_text()
+    files = ("datasources/prometheus.yaml", "influxdb/influxdb-2.yaml")
+    usual = "".join((ROOT / "dashboards/provisioning" / name).read_text() for name in files)
     pairs = r"(?m)^    uid: (\S+)\n    type: (\S+)$"
     assert set(re.findall(pairs, ours)) == set(re.findall(pairs, usual)) != set()
     provider = (ROOT / "dashboards/provisioning/dashboards/timesync.yaml").read_text()

@@ -163,5 +163,7 @@ def test_a_look_is_that_of_a_query_of_its_panel_and_a_band_has_its_other_end():
             for override in panel["fieldConfig"]["overrides"]:
                 if override["matcher"]["id"] == "byFrameRefID":
                     assert override["matcher"]["options"] in letters
+                else:  # without slashes Grafana takes a pattern for the whole name
+                    assert re.fullmatch("/.+/", override["matcher"]["options"])
                 for each in override["properties"]:
                     assert each["id"] != "custom.fillBelowTo" or each["value"] in legends
