@@ -28,6 +28,7 @@ COMMANDS = {
     "health": "ask a running probe on this machine whether it is well",
     "check": "check a configuration: every problem at once, or a summary",
     "export": "give what has been measured as CSV, JSON lines or Parquet",
+    "backup": "copy what a probe keeps, also while it runs",
     "explain": "how do you know? the chain from a result to UTC, and its uncertainty budget",
     "circular-t": "import and show what the BIPM publishes of UTC - UTC(k), and compute UTC - X from it",
     "stability": "Allan deviation and its kin, MTIE and masks, of files or of what has been measured",
