@@ -132,7 +132,12 @@ class Daemon:
         site = settings.site
         history = settings.spool.directory / HISTORY_FILE if settings.history.enabled else None
         page = StatusPage(
-            site, lambda: self.measuring.pipeline.states, history, board=self._board, demonstration=demonstration
+            site,
+            lambda: self.measuring.pipeline.states,
+            history,
+            board=self._board,
+            holdover=lambda: self._holdover,
+            demonstration=demonstration,
         )
         server = WebServer(
             settings.http,
@@ -176,7 +181,7 @@ class Daemon:
 
     async def _run(self, started: Callable[[], None]) -> None:
         if self._server is not None:
-            await self._listen(self._server)
+            await self._server.listen()
         self._show_targets(self.settings)
         self._compute_stability(self.settings)
         self._look_at_descriptors()
@@ -231,17 +236,6 @@ class Daemon:
         text = shortage(len(self.settings.targets), allow_many())
         if text:
             self.measuring.event(_event("too_few_descriptors", text, Severity.ERROR))
-
-    async def _listen(self, server: WebServer) -> None:
-        http = self.settings.http
-        try:
-            await server.start()
-        except OSError as error:
-            raise TimesyncError(
-                f"cannot listen on {http.host} port {http.port}: {error.strerror}. "
-                "Choose another in [http], or stop the program that has it."
-            ) from error
-        log.info("listening", extra={"urls": " ".join(server.urls)})
 
     # Storing and showing
 

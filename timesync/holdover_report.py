@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from timesync.holdover.backtest import Backtest
     from timesync.holdover.clock import Floats
 
-__all__ = ["Outlook", "Series", "document", "lines", "sentences", "span_text"]
+__all__ = ["Outlook", "Series", "document", "limit_text", "lines", "sentences", "span_text"]
 
 SHOWN = 9  # rows of the table
 
@@ -75,7 +75,8 @@ def span_text(value_s: float) -> str:
     raise AssertionError("the last unit takes everything")
 
 
-def _limit_text(value_s: float) -> str:
+def limit_text(value_s: float) -> str:
+    """A limit, s, in the unit that suits it: "100 us", "1.5 us"."""
     for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
         if value_s >= 0.9995 * scale:
             return f"{value_s / scale:.6g} {unit}"
@@ -88,7 +89,7 @@ def sentences(outlook: Outlook) -> Iterator[str]:
     name = outlook.series.source.rpartition("/")[2]
     level = f"{100 * prediction.confidence:.6g} % confidence"
     for found, within in zip(prediction.passages, outlook.within_s, strict=True):
-        limit = _limit_text(found.limit_s)
+        limit = limit_text(found.limit_s)
         if within is None:
             yield f"{name} stays within {limit} for the whole {span_text(found.horizon_s)} with {level}."
         elif within == 0.0:
@@ -145,7 +146,7 @@ def _limit_lines(outlook: Outlook, level: str) -> Iterator[str]:
     for found, within in zip(outlook.prediction.passages, outlook.within_s, strict=True):
         horizon = span_text(found.horizon_s)
         times = (f"> {horizon}" if each is None else span_text(each) for each in (within, found.quantile_s(0.5)))
-        rows.append((_limit_text(found.limit_s), *times, f"{100 * found.probability[-1]:.1f} %"))
+        rows.append((limit_text(found.limit_s), *times, f"{100 * found.probability[-1]:.1f} %"))
     yield from aligned(heads, rows, right=heads)
 
 

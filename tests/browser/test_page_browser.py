@@ -27,6 +27,7 @@ VIEWS = {
     "network": f"{ROWS.format('#targets tbody tr')} === 6 && {ROWS.format('.grid td[data-verdict=certain]')} > 0",
     "target/drifting": f"{TWO_CHARTS} && document.body.innerText.includes('all drawn')",
     "stability/drifting": f"{TWO_CHARTS} && {ROWS.format('tbody tr')} > 5",
+    "holdover/holdover": f"{ROWS.format('#limits tbody tr')} === 2 && {ROWS.format('.timeline li')} > 1",
     "traceability/good": f"{ROWS.format('.chain li')} >= 4 && {ROWS.format('.budget .row')} > 10",
     "alerts": f"{ROWS.format('.alert[data-alert=certain_breach]')} > 0",
     "events": f"{ROWS.format('.events li')} > 0",

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from support.openapi import mismatches
 
+from timesync.holdover_service import HoldoverService
 from timesync.model import Event, Missed, Record, Severity
 from timesync.pipeline import Pipeline
 from timesync.reasons import REASONS, Reason
@@ -78,8 +79,11 @@ async def page(filled: Path, tmp_path: Path):
     running = []
 
     async def start(path: Path | None = filled, **more: Any):
-        pipeline = Pipeline(ProbeSettings(SITE, TARGETS, SpoolSettings(tmp_path)))
-        status = StatusPage(SITE, lambda: pipeline.states, path, clock_ns=lambda: NOW_NS, **more)
+        settings = ProbeSettings(SITE, TARGETS, SpoolSettings(tmp_path))
+        pipeline = Pipeline(settings)
+        watching = HoldoverService(settings, lambda records: None, lambda event: None, clock_ns=lambda: NOW_NS)
+        more = {"holdover": lambda: watching, "clock_ns": lambda: NOW_NS, **more}
+        status = StatusPage(SITE, lambda: pipeline.states, path, **more)
         server = WebServer(
             HttpSettings(port=0),
             title="NIM / p1",
@@ -124,6 +128,7 @@ QUESTIONS = {
     "/series": "?target=ntp1&points=50",
     "/events": "?target=ntp1&limit=20",
     "/stability": "?target=ntp1",
+    "/holdover": "?target=ntp1",
     "/traceability": "?target=ntp1",
 }
 

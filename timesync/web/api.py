@@ -6,6 +6,7 @@ what was from the history by `Reader`, so that no question disturbs the measurin
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import csv
 import io
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
+    from timesync.holdover_service import HoldoverService
     from timesync.model import Record
     from timesync.pipeline import TargetState
     from timesync.plugin import Demonstration
@@ -61,7 +63,7 @@ class _WrongError(Exception):
 
 class StatusPage:
     """All handlers. `states` gives the targets as they are now, `path` is the history's file (None: none is kept), `board` has the
-    alerts.
+    alerts, `holdover` gives what watches for holdovers (None: nothing does).
     """
 
     def __init__(
@@ -71,10 +73,12 @@ class StatusPage:
         path: Path | None,
         *,
         board: alerts.AlertBoard | None = None,
+        holdover: Callable[[], HoldoverService | None] = lambda: None,
         demonstration: Demonstration | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """Nothing is opened or started."""
+        self._holdover = holdover
         self._board = board or alerts.AlertBoard(lambda: None)
         self._site = site
         self._states = states
@@ -228,6 +232,27 @@ class StatusPage:
         reference = found[0].tags.get("reference") if found else None
         return _json({"target": name, "reference": reference, "curves": curves})
 
+    async def _show_holdover(self, request: web.Request) -> web.Response:
+        name, asked = self._target(request), self._range(request)
+        service = self._holdover()
+        if service is None:
+            raise LookupError(
+                "no holdover is watched: [holdover] enabled = true, and few enough targets, has it watched"
+            )
+        from timesync.web import holdover  # noqa: PLC0415 - numpy takes 30 MB, and is there where holdover is watched
+
+        past = holdover.Past()
+        if self._reader is not None:
+            past = await self._reader.ask(
+                lambda history: holdover.read(history, name, asked.start_ns, asked.end_ns), empty=past
+            )
+        watch = service.watches.get(name)
+        curve = None if watch is None else await asyncio.to_thread(holdover.curve, watch, service.settings.holdover)
+        if _wants_csv(request):
+            table = _choice(request, "table", holdover.TABLES)
+            return _csv(f"{name}-{table}", *holdover.table(table, past, curve))
+        return _json(holdover.answer(name, watch, past, curve))
+
     async def _show_masks(self, _request: web.Request) -> web.Response:
         if self._masks is None:
             from timesync.stability.mask_points import masks  # noqa: PLC0415 - numpy takes 30 MB, and few ask
@@ -290,6 +315,13 @@ def _whole(request: web.Request, name: str, default: int, low: int, high: int) -
         raise _WrongError(f"{name}={text[:40]!r} is no whole number") from None
     if not low <= value <= high:
         raise _WrongError(f"{name}={text[:40]} is outside {low} to {high}")
+    return value
+
+
+def _choice(request: web.Request, name: str, choices: Sequence[str]) -> str:
+    value = request.query.get(name, choices[0])
+    if value not in choices:
+        raise _WrongError(f"{name}={value[:40]!r}: write {', '.join(choices[:-1])} or {choices[-1]}")
     return value
 
 

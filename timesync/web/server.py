@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import html
 import json
+import logging
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from timesync.web.health import Check
 
 __all__ = ["Page", "WebServer", "make_application"]
+
+log = logging.getLogger(__name__)
 
 METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -168,6 +171,17 @@ class WebServer:
         except OSError:
             await self._runner.cleanup()
             raise
+
+    async def listen(self) -> None:
+        """`start`, with a remedy where it cannot. Raises TimesyncError."""
+        try:
+            await self.start()
+        except OSError as error:
+            raise TimesyncError(
+                f"cannot listen on {self._settings.host} port {self._settings.port}: {error.strerror}. "
+                "Choose another in [http], or stop the program that has it."
+            ) from error
+        log.info("listening", extra={"urls": " ".join(self.urls)})
 
     @property
     def urls(self) -> Sequence[str]:

@@ -93,6 +93,24 @@ function timeTicks(_plot, values, _axis, _space, step) {
   });
 }
 
+// Where now is, and what lies ahead of it.
+export function drawNow(plot, at) {
+  const { ctx, bbox } = plot;
+  const x = plot.valToPos(at, "x", true);
+  if (x < bbox.left || x > bbox.left + bbox.width) return;
+  ctx.save();
+  ctx.strokeStyle = ctx.fillStyle = colour("soft");
+  ctx.lineWidth = devicePixelRatio;
+  ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
+  ctx.beginPath();
+  ctx.moveTo(x, bbox.top);
+  ctx.lineTo(x, bbox.top + bbox.height);
+  ctx.stroke();
+  ctx.textAlign = "left";
+  ctx.fillText("now →", x + 5 * devicePixelRatio, bbox.top + 14 * devicePixelRatio);
+  ctx.restore();
+}
+
 // Lines from top to bottom where something happened, and marks at the foot where polls were lost.
 export function drawEvents(plot, events) {
   const { ctx, bbox } = plot;
@@ -128,9 +146,11 @@ export function drawLimit(plot, limit, name, judged) {
   const within = (y) => Math.max(bbox.top, Math.min(foot, y));
   const top = within(plot.valToPos(limit, "y", true)), low = within(plot.valToPos(-limit, "y", true));
   ctx.save();
-  ctx.fillStyle = clear("red", 9);
-  ctx.fillRect(bbox.left, bbox.top, bbox.width, top - bbox.top);
-  ctx.fillRect(bbox.left, low, bbox.width, foot - low);
+  if (judged) {
+    ctx.fillStyle = clear("red", 9);
+    ctx.fillRect(bbox.left, bbox.top, bbox.width, top - bbox.top);
+    ctx.fillRect(bbox.left, low, bbox.width, foot - low);
+  }
   ctx.strokeStyle = ctx.fillStyle = colour("red");
   ctx.lineWidth = 1.4 * devicePixelRatio;
   ctx.setLineDash([9 * devicePixelRatio, 4 * devicePixelRatio]);
@@ -145,7 +165,7 @@ export function drawLimit(plot, limit, name, judged) {
     ctx.fillText(`${sign}${size(limit)} ${name}`, right - 6 * devicePixelRatio, y + (below ? -6 : 16) * devicePixelRatio);
   }
   ctx.setLineDash([]);
-  for (const { begin, end, verdict } of judged) {
+  for (const { begin, end, verdict } of judged ?? []) {
     const [name_, height] = BEYOND[verdict];
     const from = Math.max(bbox.left, plot.valToPos(begin, "x", true)), to = Math.min(right, plot.valToPos(end, "x", true));
     if (to <= from) continue;

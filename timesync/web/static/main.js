@@ -3,6 +3,7 @@
 import { announce, h, say } from "./dom.js";
 import { alertsView } from "./view-alerts.js";
 import { eventsView } from "./view-events.js";
+import { holdover } from "./view-holdover.js";
 import { network } from "./view-network.js";
 import { stability } from "./view-stability.js";
 import { target } from "./view-target.js";
@@ -14,6 +15,7 @@ const VIEWS = {
   network: ["Network", network],
   target: ["Target", target],
   stability: ["Stability", stability],
+  holdover: ["Holdover", holdover],
   traceability: ["Traceability", trace],
   alerts: ["Alerts", alertsView],
   events: ["Events", eventsView],
