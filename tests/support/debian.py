@@ -49,10 +49,13 @@ BINARIES: Mapping[str, str] = {
     "amtool": "prometheus-alertmanager",
     "ip": "iproute2",
     "chromium": "chromium",
+    "systemd-analyze": "systemd",
+    "systemd-sysusers": "systemd",
+    "systemd-tmpfiles": "systemd",
 }
 """Each program of the lab, and the package that has it."""
 
-HOST_FIRST = frozenset({"ip", "ethtool", "chromium"})
+HOST_FIRST = frozenset({"ip", "ethtool", "chromium", "systemd-analyze", "systemd-sysusers", "systemd-tmpfiles"})
 """Tools taken from the host where it has them."""
 
 BESIDES: Mapping[str, Sequence[str]] = {"chromium": ("chromium-common", "fonts-dejavu-core")}

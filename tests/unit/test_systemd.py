@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from support import debian
 
 from timesync import systemd
 from timesync.systemd import Notifier, watchdog_period_s
@@ -79,11 +81,11 @@ def test_a_manager_that_is_gone_or_does_not_read_does_not_hold_up_the_daemon(tmp
     assert not sent[-1]  # its queue was full, and we did not wait
 
 
-def read_unit() -> dict[str, dict[str, list[str]]]:
+def read_unit(unit: Path = UNIT) -> dict[str, dict[str, list[str]]]:
     """systemd.syntax(7), as far as our unit goes: sections, assignments that may repeat, comments."""
     sections: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     section = ""
-    for line in UNIT.read_text(encoding="utf-8").splitlines():
+    for line in unit.read_text(encoding="utf-8").splitlines():
         if not line or line.startswith("#"):
             continue
         if header := re.fullmatch(r"\[(\w+)\]", line):
@@ -104,6 +106,7 @@ def read_unit() -> dict[str, dict[str, list[str]]]:
         ("Restart", ["always"]),
         ("ExecReload", ["/bin/kill -HUP $MAINPID"]),
         ("WatchdogSec", ["30"]),
+        ("User", ["timesync"]),
         ("DynamicUser", ["yes"]),
         ("StateDirectory", ["timesync"]),
         ("CapabilityBoundingSet", [""]),
@@ -136,21 +139,100 @@ def test_a_dead_daemon_is_noticed_before_a_stop_is_forced():
     assert float(service["WatchdogSec"][0]) <= float(service["TimeoutStopSec"][0]) <= 60
 
 
-# systemd's own judgement, on a machine that has it; a container without systemd has the tests above.
-if shutil.which("systemd-analyze"):
+FOLDER = UNIT.parent
+DROP_INS = sorted((FOLDER / "drop-ins").glob("*.conf"), key=lambda path: path.name)
+NOT_BEFORE_AN_INSTALLATION = "/opt/timesync/bin/timesync is not executable"
 
-    def test_systemd_rates_the_unit_as_well_protected():
-        # The scale of systemd-analyze(1): 0 no exposure to 10.0 all of it; the threshold is in tenths.
-        command = ["systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", str(UNIT)]
-        rated = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert rated.returncode == 0, rated.stdout + rated.stderr
 
-    def test_systemd_knows_every_setting_of_the_unit():
-        command = ["systemd-analyze", "verify", "--man=no", str(UNIT)]
-        verified = subprocess.run(command, capture_output=True, text=True, check=False)
-        complaints = [line for line in verified.stderr.splitlines() if UNIT.name in line]
-        # The one thing that cannot be there before an installation.
-        assert [line for line in complaints if "/opt/timesync/bin/timesync is not executable" not in line] == []
+@pytest.fixture
+def installed(lab, tmp_path) -> Path:
+    """The units in a folder of their own, as /etc/systemd/system would have them."""
+    lab("systemd-analyze")
+    for path in (*FOLDER.glob("*.service"), *FOLDER.glob("*.timer")):
+        shutil.copy(path, tmp_path)
+    (tmp_path / "timesync-probe.service.d").mkdir()
+    return tmp_path
+
+
+def analyze(installed: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """systemd's own judgement. Its unit files are the host's, or the lab's where the host has no systemd."""
+    paths = f"{installed}:{debian.PREFIX}/lib/systemd/system:"
+    environ = {**debian.environment(), "SYSTEMD_UNIT_PATH": paths, "SYSTEMD_COLORS": "0"}
+    argv = [debian.binary("systemd-analyze"), *words]
+    return subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("unit", "drop_ins", "at_most"),
+    [
+        ("timesync-probe", (), 1.5),
+        *(("timesync-probe", (path.name,), 2.0) for path in DROP_INS if path.name != "ptp-l2.conf"),
+        ("timesync-probe", tuple(path.name for path in DROP_INS), 2.0),
+        ("timesync-backup", (), 1.0),
+    ],
+    ids=lambda value: "+".join(value) or "alone" if isinstance(value, tuple) else str(value),
+)
+def test_systemd_rates_a_unit_as_well_protected_and_knows_every_setting(installed, unit, drop_ins, at_most):
+    for name in drop_ins:
+        shutil.copy(FOLDER / "drop-ins" / name, installed / "timesync-probe.service.d")
+    file = installed / f"{unit}.service"
+    # The scale of systemd-analyze(1): 0 no exposure to 10.0 all of it; the threshold is in tenths.
+    threshold = f"--threshold={round(at_most * 10)}"
+    rated = analyze(installed, "security", "--offline=true", threshold, "--no-pager", str(file))
+    assert rated.returncode == 0, rated.stdout + rated.stderr
+    verified = analyze(installed, "verify", "--man=no", str(file))
+    complaints = [line for line in verified.stderr.splitlines() if "timesync" in line]
+    assert [line for line in complaints if NOT_BEFORE_AN_INSTALLATION not in line] == []
+
+
+def test_a_setting_that_systemd_does_not_know_is_told(installed):
+    file = installed / "timesync-probe.service"
+    file.write_text(file.read_text().replace("ProtectClock=yes", "ProtectClocks=yes"))
+    assert "ProtectClocks" in analyze(installed, "verify", "--man=no", str(file)).stderr
+
+
+def test_the_timer_is_known_and_wakes_every_night(installed):
+    timer = installed / "timesync-backup.timer"
+    complaints = [
+        line for line in analyze(installed, "verify", "--man=no", str(timer)).stderr.splitlines() if "timesync" in line
+    ]
+    assert [line for line in complaints if NOT_BEFORE_AN_INSTALLATION not in line] == []
+    (when,) = re.findall(r"(?m)^OnCalendar=(.*)$", timer.read_text())
+    told = analyze(installed, "calendar", "--iterations=3", when)
+    assert told.returncode == 0
+    nights = re.findall(r"(\d{4}-\d\d-\d\d) 02:40:00 UTC", told.stdout)
+    assert len(set(nights)) == 3
+
+
+def test_the_backup_is_the_probes_own_user_and_sees_no_network(installed):
+    probe, backup = read_unit(), read_unit(FOLDER / "timesync-backup.service")
+    assert backup["Service"]["User"] == probe["Service"]["User"] == ["timesync"]
+    assert backup["Service"]["DynamicUser"] == ["yes"]
+    assert backup["Service"]["PrivateNetwork"] == ["yes"]
+    states = backup["Service"]["StateDirectory"][0].split()
+    assert states[0] == probe["Service"]["StateDirectory"][0]
+    words = shlex.split(backup["Service"]["ExecStart"][0])
+    assert words[:2] == ["/opt/timesync/bin/timesync", "backup"]
+    assert words[2:5] == [f"/var/lib/{states[1]}", "--directory", f"/var/lib/{states[0]}"]
+
+
+def test_the_group_and_the_folders_are_made_as_systemd_reads_them(lab, root, tmp_path):
+    lab("systemd-sysusers", "systemd-tmpfiles")
+    (tmp_path / "etc").mkdir()
+    environ = debian.environment()
+    for tool, words, file in (
+        ("systemd-sysusers", (), "timesync.sysusers.conf"),
+        ("systemd-tmpfiles", ("--create",), "timesync.tmpfiles.conf"),
+    ):
+        argv = [debian.binary(tool), *words, f"--root={tmp_path}", FOLDER / file]
+        done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    groups = (tmp_path / "etc/group").read_text()
+    assert re.findall(r"(?m)^(\w+):", groups) == ["clock"]
+    assert 'GROUP="clock"' in (FOLDER / "60-timesync-clock.rules").read_text()
+    assert "SupplementaryGroups=clock" in (FOLDER / "drop-ins" / "hardware-clock.conf").read_text()
+    modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in ("etc/timesync", "etc/timesync/secrets")}
+    assert modes == {"etc/timesync": 0o755, "etc/timesync/secrets": 0o700}
 
 
 def test_what_the_daemon_is_made_of_loads_where_no_memory_may_be_writable_and_executable():
