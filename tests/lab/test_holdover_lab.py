@@ -1,16 +1,20 @@
-"""Real stacks that lose their source: chronyd followed by a daemon through a whole episode, and ptp4l degraded live."""
+"""Real stacks that lose their source: chronyd followed by a daemon through a whole episode, ntpd, and ptp4l degraded live."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support.chrony import Chronyd, free_port
-from support.netns import cabled_pair
+from support.measuring import measure
+from support.netns import bridged_hosts, cabled_pair
+from support.ntpsec import Ntpd
 from support.ptp4l import Ptp4l
 from support.ptpmeasuring import measure_ptp
 
@@ -31,9 +35,10 @@ from timesync.settings import (
 from timesync.store.local import History, Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from conftest import NeedPrograms
+    from support.measuring import Account
 
     from timesync.model import Outcome, Record
 
@@ -41,11 +46,13 @@ LEFT = 50e-6  # of frequency error, when the source is lost
 LOCAL = LocalReferenceSettings(Tie("UTC(LAB)"))
 
 
-def transitions(polls: Sequence[Sequence[Outcome]], name: str, kind: str) -> list[Transition]:
+def transitions(
+    polls: Sequence[Sequence[Outcome]], name: str, kind: str, detector: Detector | None = None
+) -> list[Transition]:
     """What a detector makes of polls against the host clock."""
     target = TargetSettings(name, kind, "somewhere")
     settings = ProbeSettings(SiteSettings("lab", "probe"), (target,), SpoolSettings(Path()), local_reference=LOCAL)
-    pipeline, detector = Pipeline(settings), Detector()
+    pipeline, detector = Pipeline(settings), detector or Detector()
     rows = [row for poll in polls for row in pipeline.outcomes(name, poll, time.time_ns())]
     found = [detector.observe(observation(row)) for row in rows if row.tags["target"] == name]
     return [each for each in found if each is not None]
@@ -57,8 +64,60 @@ async def until(condition: object, within_s: float) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_chronyd_loses_its_source_with_50_ppm_left(lab: NeedPrograms, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def ntpds(lab: NeedPrograms, root: None) -> Iterator[Future[Mapping[str, tuple[Account, int, int]]]]:
+    """What was polled of two ntpd that lost their source and had it again: a minute, which goes by beside the other tests."""
+    lab("ntpd", "chronyd", "chronyc")
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(ntpds_lose_their_source)
+
+
+def ntpds_lose_their_source() -> Mapping[str, tuple[Account, int, int]]:
+    """Of one that is left without any, and of one that becomes its own: the polls, when the source went, when it came back."""
+    with ExitStack() as stack:
+        here, *there = stack.enter_context(bridged_hosts(3))
+        source = Chronyd(inside=here)
+        source.__enter__()
+
+        def end() -> None:
+            source.__exit__()
+
+        stack.callback(end)
+        names = ("alone", "orphan")
+        servers = [
+            stack.enter_context(Ntpd(inside, source="10.123.0.1", orphan=name == "orphan"))
+            for name, inside in zip(names, there, strict=True)
+        ]
+        for server in servers:
+            server.wait_following()
+        turns: list[int] = []
+
+        def gone() -> None:
+            turns.append(time.time_ns())
+            source.__exit__()
+
+        def back() -> None:
+            nonlocal source
+            turns.append(time.time_ns())
+            source = Chronyd(inside=here)
+            source.__enter__()
+
+        def polled(number: int) -> Account:
+            turn = {24: gone, 108: back} if number == 0 else {}
+            polls = partial(measure, f"10.123.0.{number + 2}", 172, interval_s=0.25, between=turn)
+            return here.call(polls)
+
+        with ThreadPoolExecutor(2) as pool:
+            accounts = list(pool.map(polled, range(2)))
+        lost_ns, back_ns = turns
+        return {name: (account, lost_ns, back_ns) for name, account in zip(names, accounts, strict=True)}
+
+
+async def test_chronyd_loses_its_source_with_50_ppm_left(
+    lab: NeedPrograms, tmp_path: Path, ntpds: Future[Mapping[str, tuple[Account, int, int]]]
+) -> None:
     """Detected, forecast, and scored when it is over: the whole way through a daemon, against real servers."""
+    assert not ntpds.done()  # it goes on meanwhile
     lab("chronyd", "chronyc")
     port = free_port()
     follow = (f"server 127.0.0.1 port {port} minpoll -2 maxpoll -2 iburst", "makestep 0.00001 -1")
@@ -165,3 +224,27 @@ def test_ptp4l_degraded_live(lab: NeedPrograms, root: None) -> None:
     ]
     assert set(found[2].signs) >= {"clock_class", "accuracy"}
     assert found[3].evidence["clock_class"] == 187
+
+
+@pytest.mark.parametrize(
+    ("name", "in_the_end"), [("alone", {"frozen", "dispersion"}), ("orphan", {"frozen", "source"})]
+)
+def test_ntpd_loses_its_source(
+    name: str, in_the_end: set[str], ntpds: Future[Mapping[str, tuple[Account, int, int]]]
+) -> None:
+    """Its clock does not wander here: what it says of itself is all the evidence, and it goes on answering."""
+    account, lost_ns, back_ns = ntpds.result(180)[name]
+    assert account.reasons == []
+    found = transitions(account.polls, "measured", "ntp")
+    assert [each.after.value for each in found] == ["acquiring", "locked", "holdover", "acquiring", "locked"]
+    began, ended = found[2], found[3]
+    assert set(began.signs) >= {"frozen", "dispersion"}
+    assert began.evidence["reference_id"] == "10.123.0.1"
+    assert began.evidence["reference_time_ns"] < lost_ns
+    # Three intervals of the reference timestamp, of 2 s or 4 s, and three polls.
+    assert 5e9 < began.at_ns - lost_ns < 15e9
+    assert back_ns < ended.since_ns
+    detector = Detector()
+    meanwhile = [poll for poll in account.polls if all(each.at_ns < back_ns for each in poll)]
+    assert transitions(meanwhile, "measured", "ntp", detector)[-1].after.value == "holdover"
+    assert set(detector.signs) >= in_the_end

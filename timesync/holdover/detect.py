@@ -17,6 +17,7 @@ Signs (IEEE 1588-2019 7.6.2.5 and 8.2.4; RFC 5905 7.3, 11.1; ITU-T G.8275.1 tabl
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -99,6 +100,9 @@ OWN_NAMES = ("127.127.1.", "127.0.0.1", "LOCL", "LCL", "ORPH")
 LONGER = 3.0  # times the longest interval of the reference timestamp while locked
 UNSEEN_S = 4096.0  # that interval where it was not seen: four of the longest usual polls (RFC 5905 7.2, 2^10 s)
 LEAST_POLLS = 4  # and at least so many of ours
+REMEMBERED = (
+    16  # updates whose root dispersion is what is usual: ntpd begins with 0.9 s, and is down to 1 ms four updates later
+)
 CLIMBS = (
     0.5e-6,
     1000e-6,
@@ -157,8 +161,10 @@ class _Usual:
     accuracy_s: float | None = None
     stratum: int | None = None
     longest_s: float = 0.0
-    dispersion_s: float = 0.0
     updates: int = 0
+    dispersions_s: deque[float] = field(
+        default_factory=lambda: deque(maxlen=REMEMBERED)
+    )  # the largest after each update
     names: tuple[str, ...] = ()
 
 
@@ -256,7 +262,8 @@ class Detector:
             return []
         found = ["frozen"]
         climb_s = (seen.root_dispersion_s or 0.0) - dispersion_s
-        if CLIMBS[0] <= climb_s / still_s <= CLIMBS[1] and (seen.root_dispersion_s or 0.0) > self._usual.dispersion_s:
+        beyond = (seen.root_dispersion_s or 0.0) > max(self._usual.dispersions_s, default=0.0)
+        if beyond and CLIMBS[0] <= climb_s / still_s <= CLIMBS[1]:
             found.append("dispersion")
         return found
 
@@ -318,7 +325,10 @@ class Detector:
             usual.stratum = seen.stratum
         if seen.reference_id is not None and seen.reference_id not in usual.names:
             usual.names = (*usual.names[-7:], seen.reference_id)  # a server has several sources
-        usual.dispersion_s = max(usual.dispersion_s * 0.999, seen.root_dispersion_s or 0.0)
+        if seen.root_dispersion_s is not None:
+            if self._polls_since == 0 or not usual.dispersions_s:
+                usual.dispersions_s.append(seen.root_dispersion_s)
+            usual.dispersions_s[-1] = max(usual.dispersions_s[-1], seen.root_dispersion_s)
 
     def _enter(self, state: State, seen: Observation) -> Transition:
         before, self.state = self.state, state
