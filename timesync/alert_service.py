@@ -14,14 +14,15 @@ import orjson
 
 from timesync.alerts.book import Alert, AlertBook, Phase
 from timesync.alerts.facts import ProbeFacts, TargetFacts
-from timesync.alerts.kinds import DRIFT, FORECAST_H, KIND_OF, WINDOW_MIN, Level
+from timesync.alerts.kinds import DRIFT, KIND_OF, TREND_H, WINDOW_MIN, Level
 from timesync.export.current import GRACE_S, LIFE_INTERVALS
-from timesync.model import Event, PtpFacts, Severity
+from timesync.model import Event, PtpFacts, Quality, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from timesync.alerts.facts import Foreseen
     from timesync.model import TimeError
     from timesync.pipeline import TargetState
     from timesync.settings import ProbeSettings
@@ -38,7 +39,7 @@ REGISTER_BITS = 8
 LOOK_EVERY = 8
 AT_ONCE = 250
 FORECAST_EVERY_S = 300.0
-FORECAST_OVER_S = 3 * 3600.0
+FORECAST_OVER_S = TREND_H * 3600.0
 FORECAST_FROM_S = 3600.0
 NS = 1_000_000_000
 DAY_NS = 86_400 * NS
@@ -77,7 +78,8 @@ class _Seen:
         facts = error.offset.facts
         if isinstance(facts, PtpFacts) and facts.grandmaster is not None:
             self.masters[facts.grandmaster] = now_s
-        if error.time_error_s is not None and state.settings.limit is not None:
+        # A reference that is carried on is the probe's clock: its line says nothing of the target.
+        if error.time_error_s is not None and state.settings.limit is not None and error.quality is not Quality.CARRIED:
             self._follow(error.time_error_s, now_s)
 
     def _follow(self, time_error_s: float, now_s: float) -> None:
@@ -89,8 +91,8 @@ class _Seen:
             while now_s - trend[0][0] > FORECAST_OVER_S:
                 trend.popleft()
 
-    def forecast_s(self, now_s: float) -> float | None:
-        """The line of least squares through the last hours, drawn on; None without one hour of them."""
+    def to_limit_s(self, limit_s: float, now_s: float) -> float | None:
+        """When the line of least squares through the last hours, drawn on, leaves the limit; None without one hour of them."""
         trend = self.trend
         if trend is None or len(trend) < 3 or trend[-1][0] - trend[0][0] < FORECAST_FROM_S:
             return None
@@ -99,7 +101,10 @@ class _Seen:
         mean = sum(x for _, x in trend) / count
         spread = sum((at - mean_s) ** 2 for at, _ in trend)
         slope = sum((at - mean_s) * (x - mean) for at, x in trend) / spread
-        return mean + slope * (now_s + FORECAST_H * 3600 - mean_s)
+        if slope == 0.0:
+            return None
+        towards = 1.0 if slope > 0.0 else -1.0
+        return max(limit_s - towards * (mean + slope * (now_s - mean_s)), 0.0) / abs(slope)
 
     def grandmasters(self, now_s: float) -> int | None:
         if not self.masters:
@@ -175,8 +180,9 @@ class AlertService:
         clock_steps: int,
         leap_disagreements: Collection[str],
         leap_expires_ns: int,
+        foreseen: Callable[[str], Foreseen | None] = lambda name: None,  # noqa: ARG005 - nobody foresees
     ) -> None:
-        """Judge all that has changed; `now_s` is monotonic. Some microseconds a target."""
+        """Judge all that has changed; `now_s` is monotonic. Some microseconds a target. `foreseen`: by the watch for holdovers."""
         if not self._enabled:
             return
         if not self._restored or self._adopting:
@@ -189,7 +195,8 @@ class AlertService:
         due = self._due(now_s, states)
         for name in due:
             state = states[name]
-            told += self._book.targets(self._facts(name, state, now_s, at_ns, leap_disagreements), now_s, at_ns)
+            facts = self._facts(name, state, now_s, at_ns, leap_disagreements, foreseen(name))
+            told += self._book.targets(facts, now_s, at_ns)
         if clock_steps > self._steps_seen:
             self._steps.extend([now_s] * (clock_steps - self._steps_seen))
         self._steps_seen = clock_steps
@@ -227,7 +234,13 @@ class AlertService:
         return references + others
 
     def _facts(
-        self, name: str, state: TargetState, now_s: float, at_ns: int, leap_disagreements: Collection[str]
+        self,
+        name: str,
+        state: TargetState,
+        now_s: float,
+        at_ns: int,
+        leap_disagreements: Collection[str],
+        foreseen: Foreseen | None,
     ) -> TargetFacts:
         seen = self._seen[name]
         target, error = state.settings, state.error
@@ -245,9 +258,12 @@ class AlertService:
                 facts.claims = fresh and error is not None and error.time_error_s is not None
         if facts.claims and error is not None:
             facts.time_error_s, facts.bound_s = error.time_error_s, error.bound_s
+            facts.carried = error.quality is Quality.CARRIED
             if target.limit is not None:
                 facts.limit_s = target.limit.error_s
-                facts.forecast_s = seen.forecast_s(now_s)
+                facts.to_limit_s = foreseen.to_limit_s if foreseen is not None else None
+                if facts.to_limit_s is None:
+                    facts.to_limit_s = seen.to_limit_s(facts.limit_s, now_s)
         elif fresh and error is not None and error.no_claim is not None:
             facts.reason = error.no_claim.value
         elif state.missed is not None:
@@ -256,6 +272,7 @@ class AlertService:
             ptp = error.offset.facts if error is not None else None
             facts.clock_class = ptp.clock_class if isinstance(ptp, PtpFacts) else None
             facts.grandmasters = seen.grandmasters(now_s)
+            facts.coasting = None if foreseen is None else foreseen.coasting
         return facts
 
     def _disagreement(self, states: Mapping[str, TargetState], now_s: float) -> float | None:

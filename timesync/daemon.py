@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from timesync.alerts.book import Alert
+    from timesync.alerts.facts import Foreseen
     from timesync.holdover_service import HoldoverService
     from timesync.model import Record
     from timesync.plugin import Demonstration
@@ -307,6 +308,9 @@ class Daemon:
 
             self._holdover = HoldoverService(settings, self._store, self._report, clock_ns=time.time_ns)
 
+    def _foreseen(self, target: str) -> Foreseen | None:
+        return None if self._holdover is None else self._holdover.foreseen(target)
+
     def _make_sinks(self) -> list[Sink]:
         settings = self.settings
         sinks: list[Sink] = []
@@ -374,6 +378,7 @@ class Daemon:
             clock_steps=self.measuring.clock_steps,
             leap_disagreements=self._leaps.disagreements,
             leap_expires_ns=self._leaps.expires_ns,
+            foreseen=self._foreseen,
         )
         self._messengers.tick()
         self.exposition.set_leap_disagreements(self._leaps.disagreements)

@@ -132,7 +132,7 @@ _PARTS: Mapping[str, tuple[str, str, str]] = {
     "interpolation": (
         "probe - reference, as measured",
         REFERENCE,
-        "{quality}; probe's oscillator between its measurements",
+        "{quality}; probe's oscillator {span}",
     ),
     "reference_path": (
         "asymmetry of the path to the reference",
@@ -193,6 +193,12 @@ def _sum(row: _Row, prefix: str, side: str) -> float:
     return sum(values) if prefix == "bound" else hypot(*values)
 
 
+_HAD = {
+    "interpolated": "between its measurements before and after",
+    "carried": "lost, and carried on by the probe's clock since its last measurement",
+}
+
+
 def _chain(row: _Row, tags: Mapping[str, str]) -> Iterator[Step]:
     target, reference, realises = tags.get("target", ""), tags.get("reference"), row.text("realises") or "UTC(k)"
     quality, offset_s, x_s = row.text("quality"), row.number("offset_s"), row.number("time_error_s")
@@ -218,7 +224,7 @@ def _chain(row: _Row, tags: Mapping[str, str]) -> Iterator[Step]:
             claimed,
         )
     else:
-        between = "between its measurements before and after" if quality == "interpolated" else "from one side"
+        between = _HAD.get(quality or "", "from one side")
         value_s = x_s - (offset_s or 0.0) - link_s
         bound_s, u_s = _sum(row, "bound", REFERENCE), _sum(row, "u", REFERENCE)
         yield Step(
@@ -278,6 +284,7 @@ def _budget(row: _Row, realises: str | None, *, against_utc: bool) -> Iterator[Q
         "correction": _us(row.number("asymmetry_correction_s")),
         "stamps": row.text("timestamping") or "unknown",
         "quality": row.text("quality") or "unknown",
+        "span": "since its last measurement" if row.text("quality") == "carried" else "between its measurements",
         "link": row.text("link_source") or "declared tie",
     }
     measured = {"type_a": row.zero("offset_s"), "tie": row.zero("link_s")}

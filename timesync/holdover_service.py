@@ -13,6 +13,7 @@ import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from timesync.alerts.facts import Foreseen
 from timesync.holdover.detect import Rules, State, Transition
 from timesync.holdover_watch import Watch
 from timesync.model import Event, Record, Severity
@@ -21,6 +22,7 @@ from timesync.records import TIME_ERROR
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from timesync.alerts.limits import Limit
     from timesync.holdover.episodes import Episode
     from timesync.model import FieldValue
     from timesync.settings import ProbeSettings
@@ -64,6 +66,7 @@ class HoldoverService:
         self._pending: dict[str, Record] = {}
         self.watches: dict[str, Watch] = {}
         self._intervals: dict[str, float] = {}
+        self._own: dict[str, Limit] = {}
         self.configure(settings)
 
     def configure(self, settings: ProbeSettings) -> None:
@@ -73,10 +76,12 @@ class HoldoverService:
         wanted = settings.holdover
         few = wanted.enabled and len(settings.targets) <= wanted.targets_at_most
         intervals = {target.name: target.interval_s for target in settings.targets} if few else {}
+        own = {target.name: target.limit for target in settings.targets if target.limit is not None}
         for name in list(self.watches):
-            if intervals.get(name) != self._intervals.get(name) or before.holdover.limits_s != wanted.limits_s:
+            changed = intervals.get(name) != self._intervals.get(name) or own.get(name) != self._own.get(name)
+            if changed or before.holdover.limits_s != wanted.limits_s:
                 del self.watches[name]
-        self._intervals = intervals
+        self._intervals, self._own = intervals, own
         self._pending = {name: record for name, record in self._pending.items() if name in intervals}
 
     def observe(self, records: Sequence[Record]) -> None:
@@ -148,8 +153,9 @@ class HoldoverService:
     def _final(self, target: str, record: Record) -> None:
         watch = self.watches.get(target)
         if watch is None:
-            rules = Rules(limit_s=min(self.settings.holdover.limits_s))
-            watch = self.watches[target] = Watch(self._intervals[target], record.tags, rules)
+            own = self._own.get(target)
+            rules = Rules(limit_s=min(self.settings.holdover.limits_s) if own is None else own.error_s)
+            watch = self.watches[target] = Watch(self._intervals[target], record.tags, rules, own)
             watch.told_ns = self._clock_ns()
         if "reference" in record.tags and watch.tags is not record.tags:
             watch.tags = record.tags
@@ -186,10 +192,15 @@ class HoldoverService:
             return  # forgotten by a reload since its turn was planned
         now_ns = watch.told_ns = self._clock_ns()
         rows = []
-        for limit, fields in watch.foresee(self.settings.holdover).items():
+        for limit, fields in watch.foresee(self.settings.holdover, now_ns).items():
             tags: Mapping[str, str] = {**watch.tags, "limit": limit} if limit else watch.tags
             rows.append(Record(HOLDOVER, now_ns, tags, fields))
         self._store(rows)
+
+    def foreseen(self, target: str) -> Foreseen | None:
+        """What alerts are to know of a target; None where it is not watched."""
+        watch = self.watches.get(target)
+        return None if watch is None else Foreseen(watch.detector.state.coasting, watch.within_s)
 
     def close(self) -> None:
         """At the end: what waits is looked at; a holdover that goes on is told as far as it went by the rows that were stored."""

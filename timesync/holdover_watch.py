@@ -8,7 +8,7 @@ and from then on the forecast is from that alone (`basis` "holdover").
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,13 +17,14 @@ from timesync.holdover.detect import Detector, Observation, Rules, Transition
 from timesync.holdover.episodes import Episode, episode
 from timesync.holdover.fit import LEAST, Belief, fit
 from timesync.holdover.forecast import clock, draw, measured, passage
-from timesync.holdover.kalman import run
+from timesync.holdover.kalman import carried, run
 from timesync.holdover.tail import Tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from timesync.holdover.forecast import Forecast
+    from timesync.alerts.limits import Limit
+    from timesync.holdover.forecast import Forecast, Paths
     from timesync.model import FieldValue, Record
     from timesync.settings import HoldoverSettings
 
@@ -32,6 +33,7 @@ __all__ = ["Watch", "observation"]
 NS = 1_000_000_000
 HOUR_S, DAY_S = 3600.0, 86_400.0
 SCORED = 100
+GAP = 3  # poll intervals without a sample after which a forecast is not from the newest one but from now
 PATHS, POINTS, SETS = 512, 24, 32
 GROWN = 1.5  # the noises are learned anew when there are so many times more samples
 AGAIN_S = 6 * HOUR_S  # or after so long
@@ -67,12 +69,16 @@ class _Due:
 
 @dataclass(slots=True)
 class Watch:
-    """One target. interval_s: its poll interval; tags: of its rows."""
+    """One target. interval_s: its poll interval; tags: of its rows; limit: its own, if it has one. within_s: how long that is kept,
+    by the newest forecast of a clock that runs free.
+    """
 
     interval_s: float
     tags: Mapping[str, str]
     rules: Rules
+    limit: Limit | None = None
     detector: Detector = field(init=False)
+    within_s: float | None = None
     last_ns: int = 0
     told_ns: int = 0
     origin_ns: int = 0
@@ -157,8 +163,12 @@ class Watch:
 
     # --- forecasts -------------------------------------------------------------------------------------------------
 
-    def foresee(self, settings: HoldoverSettings) -> dict[str, dict[str, FieldValue]]:
-        """The newest forecast: the fields of the target's row under "", of each limit's under its size in s; state at least."""
+    def foresee(self, settings: HoldoverSettings, now_ns: int | None = None) -> dict[str, dict[str, FieldValue]]:
+        """The newest forecast: the fields of the target's row under "", of each limit's under its size in s; state at least.
+
+        From now on, where now_ns is given and there has been no sample for some time: what was known then is carried on.
+        """
+        self.within_s = None
         found: dict[str, FieldValue] = {
             "state": self.detector.state.value,
             "every_s": settings.every_s,
@@ -178,6 +188,11 @@ class Watch:
         if belief is None:
             found["reason"] = "too_uneven"
             return rows
+        age_s = 0.0 if now_ns is None else (now_ns - self.origin_ns) / NS - belief.states.at_s
+        if age_s > GAP * self.interval_s:
+            states = carried(belief.states, belief.q, belief.states.at_s + age_s)
+            belief = replace(belief, states=states)
+            found["sample_age_s"] = age_s
         marks = [each for each in (HOUR_S, DAY_S) if each <= settings.horizon_s]
         first_s = min(self.interval_s, settings.horizon_s / 2)
         ahead = np.union1d(np.geomspace(first_s, settings.horizon_s, POINTS), marks)
@@ -200,7 +215,15 @@ class Watch:
         }
         if self.score is not None:
             found["score"] = self.score
-        for limit_s in settings.limits_s:
+        rows |= self._limits(paths, settings)
+        self._remember(belief, seen, settings)
+        return rows
+
+    def _limits(self, paths: Paths, settings: HoldoverSettings) -> dict[str, dict[str, FieldValue]]:
+        """The fields of each limit's row, by its size in s: those of the settings, and the target's own."""
+        own = self.limit
+        rows = {}
+        for limit_s in dict.fromkeys((*settings.limits_s, *(() if own is None else (own.error_s,)))):
             passing = passage(paths, limit_s)
             within, middle = passing.quantile_s(1 - settings.confidence), passing.quantile_s(0.5)
             row: dict[str, FieldValue] = {
@@ -212,8 +235,10 @@ class Watch:
             }
             if middle is not None:
                 row["median_s"] = middle
+            if own is not None and limit_s == own.error_s:
+                row["own"] = own.name
+                self.within_s = float(row["within_s"]) if self.detector.state.free else None
             rows[f"{limit_s:.6g}"] = row
-        self._remember(belief, seen, settings)
         return rows
 
     def _believed(self) -> Belief | None:

@@ -321,7 +321,7 @@ class ProbeSettings:
     leap_seconds_file: Path | None = None
     reference_max_age_s: float = 64.0
     reference_settle_s: float = 300.0
-    reference_carry_s: float = 0.0
+    reference_carry_s: float = 3600.0
     oscillator_ppm: float = 15.0
     coverage_factor: float = 2.0
     resolve_again_s: float = 600.0

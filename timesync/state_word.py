@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from timesync.model import Quality
+
 if TYPE_CHECKING:
     from timesync.pipeline import TargetState
 
@@ -20,4 +22,6 @@ def state_word(state: TargetState) -> str:
         return "waiting" if state.last is not None else "ok"  # a report has no error to wait for
     if state.error.no_claim is not None:
         return state.error.no_claim.value
+    if state.error.quality is Quality.CARRIED:
+        return "carried"
     return "reference" if state.settings.tie is not None else "ok"

@@ -92,6 +92,16 @@ HOLDOVER = Dashboard(
             "percentunit",
             Query(f"timesync_holdover_score_ratio{{{OF_TARGET}}}", NAMED),
         ),
+        series(
+            ("Newest holdover that is over", "最近一次已结束的保持"),
+            (
+                "Its largest time error, and its step at the end. Beyond the limit: the clock cannot bridge such a gap.",
+                "其间最大的时间误差及结束时的阶跃。超过限值说明该时钟无法跨越这样的中断。",
+            ),
+            "s",
+            Query(f"timesync_holdover_last_max_error_seconds{{{OF_TARGET}}}", f"{NAMED} largest"),
+            Query(f"timesync_holdover_last_end_step_seconds{{{OF_TARGET}}}", f"{NAMED} step"),
+        ),
     ),
     ("site", "target", "limit"),
 )

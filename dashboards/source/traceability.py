@@ -8,9 +8,9 @@ from dashboards.source.parts import (
     NAMED,
     OF_SITE,
     OF_TARGET,
+    ON,
     ORGANISED,
     RAW,
-    YES_NO,
     one,
     series,
     steps_of,
@@ -41,6 +41,9 @@ def _parts(kind: str) -> Query:
     return Query(f"SELECT {means} {RAW} GROUP BY time($__interval) fill(null)", "$col", influx=True)
 
 
+CLAIM = f"timesync_utc_claim{{{OF_TARGET}}} + {ON} timesync_utc_claim_carried or timesync_utc_claim{{{OF_TARGET}}}"
+CLAIMS = {"0": ("no", "否", BAD), "1": ("yes", "是", GOOD), "2": ("carried", "维持", WARN)}
+
 TRACEABILITY = Dashboard(
     "traceability",
     ("Traceability", "溯源"),
@@ -48,11 +51,14 @@ TRACEABILITY = Dashboard(
         timeline(
             ("Claim against UTC(k)", "对 UTC(k) 的溯源声明"),
             (
-                "1: compared with UTC(k). 0: the reason is in the table beside.",
-                "1：已与 UTC(k) 比对。0：原因见旁边的表格。",
+                (
+                    "Yes: compared with UTC(k). Carried: the reference is lost, and the probe's clock stands in for it with a bound "
+                    "that grows; see to the reference. No: the reason is in the table beside."
+                ),
+                "是：已与 UTC(k) 比对。维持：参考已丢失，由探针时钟代替，误差界不断增大，请检查参考。否：原因见旁边的表格。",
             ),
-            Query(f"timesync_utc_claim{{{OF_TARGET}}}", NAMED),
-            steps=YES_NO,
+            Query(CLAIM, NAMED),
+            mappings=CLAIMS,
         ),
         table(
             ("Why there is no claim", "无溯源声明的原因"),

@@ -23,7 +23,7 @@ FACTS = st.fixed_dictionaries(
         "clock_class": st.one_of(st.none(), st.integers(0, 255)),
         "leap_disagrees": st.booleans(),
         "grandmasters": st.one_of(st.none(), st.integers(1, 3)),
-        "forecast_s": st.one_of(st.none(), RATIOS),
+        "to_limit_s": st.one_of(st.none(), RATIOS.map(lambda ratio: ratio * 4 * 3600)),
         "tie_days": st.one_of(st.none(), st.floats(-1, 100)),
     }
 )

@@ -59,6 +59,7 @@ def well() -> dict[str, str]:
     }
     for target in ("t", "utc", "utc2"):
         series["timesync_utc_claim" + labels(target)] = steady(1)
+        series["timesync_utc_claim_carried" + labels(target)] = steady(0)
         series["timesync_reachability_ratio" + labels(target)] = steady(1)
         series["timesync_poll_interval_seconds" + labels(target)] = steady(16)
         series["timesync_last_sample_timestamp_seconds" + labels(target)] = f"0+{STEP_S}x{END}"
@@ -146,10 +147,71 @@ def of_hysteresis() -> list[dict[str, object]]:
     ]
 
 
+def state(name: str) -> dict[str, str]:
+    """The state that the watch for holdovers sees the target in."""
+    names = ("unknown", "freerun", "acquiring", "locked", "holdover", "holdover_out")
+    return {"timesync_holdover_state" + labels("t", state=each): steady(each == name) for each in names}
+
+
+def of_holdover() -> list[dict[str, object]]:
+    """A clock that runs free is foreseen by its model; one that is steered, or without a model, by the line."""
+    within = "timesync_holdover_time_to_own_limit_seconds" + labels("t", limit="rts25-100us")
+    drifting = {ERROR: f"0+{20e-6 * STEP_S / 3600:g}x{END}"}
+    no_class = {"timesync_ptp_clock_class" + labels("t"): f"_x{END}"}
+    name = ("forecast_breach", "t")
+    coasts = ("holdover", "t")
+    return [
+        scenario("three hours left by the model", {**state("freerun"), within: steady(3 * 3600)}, fires("40m", name)),
+        scenario("five hours left by the model", {**state("freerun"), within: steady(5.1 * 3600)}, fires("40m")),
+        scenario("the model is not asked of a steered clock", {**state("locked"), within: steady(60)}, fires("75m")),
+        scenario(
+            "the model knows better than the line",
+            {**state("holdover"), **drifting, within: steady(20 * 3600)},
+            fires("150m", coasts),
+        ),
+        scenario("the line where there is no model", {**state("holdover"), **drifting}, fires("150m", name, coasts)),
+        scenario(
+            "it goes on until an hour more is left",
+            {**state("freerun"), within: f"{3 * 3600}+0x200 {4.5 * 3600:g}+0x200 {5.1 * 3600:g}+0x{END}"},
+            *(fires("48m", name), fires("90m", name), fires("135m")),
+        ),
+        scenario("an NTP server that is seen to coast", {**state("holdover"), **no_class}, fires("20m", coasts)),
+    ]
+
+
+def of_carried_claims() -> list[dict[str, object]]:
+    """The reference is lost, and claims go on by the probe's clock with a bound that grows: one alert, and what is certain."""
+    lost = {
+        "timesync_utc_claim" + labels("utc"): steady(0),
+        "timesync_utc_claim_carried" + labels("utc"): f"_x{END}",
+        "timesync_utc_claim_carried" + labels("t"): steady(1),
+        "timesync_time_error_bound_seconds" + labels("t", reference="utc"): f"2e-5+{30e-6 * STEP_S:g}x{END}",
+    }
+    reference = ("reference_lost", "utc")
+    back = {
+        "timesync_utc_claim_carried" + labels("t"): f"1+0x480 0+0x{END}",
+        ERROR: f"0+{30e-6 * STEP_S / 3600:g}x480 5e-06+0x{END}",
+    }
+    return [
+        scenario("only the bound reaches beyond the limit", lost, fires("40m", reference)),
+        scenario(
+            "beyond it whatever the probe's clock did",
+            {**lost, ERROR: f"5e-06+0x20 {1:g}+0x{END}"},
+            fires("20m", reference, ("certain_breach", "t")),
+        ),
+        scenario(
+            "a reference that is back: what is by it again has its full weight",
+            {"timesync_time_error_bound_seconds" + labels("t", reference="utc"): steady(1e-3)},
+            fires("20m", ("possible_breach", "t")),
+        ),
+        scenario("the line leaves out what was carried on", back, fires("119m"), fires("200m")),
+    ]
+
+
 def scenarios_of_all() -> list[dict[str, object]]:
     found = [scenario("all is well", {}, fires("10m"), fires("75m"))]
     found += [scenario(name, changes, fires(at, (name, target))) for name, (changes, at, target) in FAULTS.items()]
-    return found + of_hysteresis()
+    return found + of_hysteresis() + of_holdover() + of_carried_claims()
 
 
 def promtool(folder: Path, scenarios: list[dict[str, object]]) -> subprocess.CompletedProcess[str]:

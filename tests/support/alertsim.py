@@ -13,6 +13,7 @@ from math import pi, sin
 from typing import TYPE_CHECKING
 
 from timesync.alert_service import AlertService
+from timesync.alerts.facts import Foreseen
 from timesync.alerts.limits import Limit
 from timesync.leapseconds import configured_leap_table
 from timesync.leapwatch import LeapWatch
@@ -63,6 +64,8 @@ class Site:
     clock_steps: int = 0
     leap_expires_ns: int = START_NS + 200 * DAY_S * NS
     tie_until_ns: int | None = None
+    probe: Callable[[float], float] = lambda at_s: 200e-6 * sin(2 * pi * at_s / 5400)
+    foreseen: dict[str, Foreseen] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -117,6 +120,7 @@ class Site:
                 clock_steps=self.clock_steps,
                 leap_disagreements=self.leaps.disagreements,
                 leap_expires_ns=self.leap_expires_ns,
+                foreseen=self.foreseen.get,
             )
 
     def _poll(self, name: str, server: Server) -> None:
@@ -125,7 +129,7 @@ class Site:
             missed = Missed(name, protocol, "192.0.2.1:123", at_ns, Reason.TIMEOUT, "", 0)
             self.pipeline.outcomes(name, [missed], at_ns)
             return
-        probe_s = 200e-6 * sin(2 * pi * self.now_s / 5400)  # the probe's own clock: it cancels
+        probe_s = self.probe(self.now_s)  # the probe's own clock: it cancels
         out_s, back_s = (server.delay_s / 2 + self._random.expovariate(1 / server.queue_s) for _ in range(2))
         shift_s = server.error(self.now_s) - probe_s
         t2_ns = at_ns + round((out_s + shift_s) * NS)
@@ -234,6 +238,15 @@ FAULTS: Mapping[str, Fault] = {
     "a reference steps by 10 ms": Fault(
         _set("utc2", error=lambda _: 10e-3),
         _expect(("reference_disagreement", None)),
+    ),
+    "an NTP server is seen to coast": Fault(
+        lambda site: site.foreseen.update(ntp1=Foreseen(coasting=True, to_limit_s=20 * 3600.0)),
+        _expect(("holdover", "ntp1")),
+    ),
+    "a coasting server keeps its limit for two hours more": Fault(
+        lambda site: site.foreseen.update(ntp1=Foreseen(coasting=True, to_limit_s=2 * 3600.0)),
+        _expect(("holdover", "ntp1"), ("forecast_breach", "ntp1")),
+        within_s=2400.0,
     ),
     "a grandmaster loses its source": Fault(_degrade("ptp", clock_class=7), _expect(("holdover", "ptp"))),
     "another grandmaster takes over": Fault(

@@ -20,7 +20,8 @@ WELL = {
     "bound_s": 20e-6,
     "clock_class": 6,
     "grandmasters": 1,
-    "forecast_s": 5e-6,
+    "to_limit_s": 86_400.0,
+    "coasting": False,
     "tie_days": 100.0,
 }
 # What makes each alert, and nothing else, hold of a target that is otherwise well.
@@ -31,7 +32,7 @@ BAD_TARGET: dict[str, dict[str, object]] = {
     "loss": {"reachability": 0.625},
     "certain_breach": {"time_error_s": -121e-6},
     "possible_breach": {"time_error_s": 81e-6},
-    "forecast_breach": {"forecast_s": -101e-6},
+    "forecast_breach": {"to_limit_s": 3.9 * 3600},
     "not_traceable": {"claims": False},
     "holdover": {"clock_class": 7},
     "leap_trouble": {"leap_disagrees": True},

@@ -9,7 +9,11 @@ from support.alertsim import FAULTS, Site
 
 from timesync.alert_service import STATE_FILE
 from timesync.alerts.book import Phase
+from timesync.alerts.facts import Foreseen
 from timesync.alerts.kinds import KINDS, Scope
+from timesync.model import Quality
+from timesync.reasons import Reason
+from timesync.state_word import state_word
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +56,59 @@ def test_a_dead_reference_is_one_alert_and_its_end_is_told(tmp_path: Path) -> No
         *("alert_resolved", "info"),
     )
     assert firing.evidence["alert"] == "reference_lost"
+
+
+def test_claims_of_a_lost_reference_go_on_and_only_what_is_certain_is_told_of_them(tmp_path: Path) -> None:
+    """After ten minutes the bound is beyond the limit of 2 ms; a server that is 1 s off is wrong whatever the probe's clock did."""
+    site = Site(tmp_path)
+    site.run(300)
+    site.servers["utc"].loss = 1.0
+    site.run(900)
+    error = site.pipeline.states["ntp1"].error
+    assert error is not None
+    assert error.quality is Quality.CARRIED
+    assert error.bound_s > 2e-3
+    assert state_word(site.pipeline.states["ntp1"]) == "carried"
+    assert site.firing() == {("reference_lost", "utc")}
+    site.servers["ntp1"].error = lambda _: 1.0
+    site.run(120)
+    assert site.firing() == {("reference_lost", "utc"), ("certain_breach", "ntp1")}
+    (why,) = {alert.why for _, alert in site.told if alert.kind.name == "certain_breach"}
+    assert why.endswith("carried on since the reference was lost")
+    site.servers["ntp1"].error = lambda _: 0.0
+    site.run(3600)  # the hour of carry_s is over
+    assert site.pipeline.states["ntp1"].error.no_claim is Reason.REFERENCE_STALE  # type: ignore[union-attr]
+    assert site.firing() == {("reference_lost", "utc")}
+
+
+def test_a_line_is_not_drawn_through_what_was_carried_on(tmp_path: Path) -> None:
+    """The probe's clock runs off by 35 ms while it stands in: that is no drift of a server."""
+    site = Site(tmp_path, step_s=2.0)
+    site.run(2 * 3600.0)
+    lost_s = site.now_s
+    site.servers["utc"].loss = site.servers["utc2"].loss = 1.0
+    site.probe = lambda at_s: 10e-6 * min(at_s - lost_s, 3500.0)
+    site.run(3500.0)
+    error = site.pipeline.states["ntp1"].error
+    assert error is not None
+    assert error.time_error_s == pytest.approx(-35e-3, rel=0.1)
+    assert error.bound_s > 35e-3
+    site.servers["utc"].loss = site.servers["utc2"].loss = 0.0
+    site.run(3600.0)
+    assert {kind for kind, _ in {alert.key for _, alert in site.told}} == {"reference_lost"}
+
+
+def test_a_clock_that_runs_free_is_foreseen_by_its_model_and_others_by_the_line(tmp_path: Path) -> None:
+    """0.3 ms an hour: the line reaches 2 ms in less than four hours; a model that knows better is believed, one of a steered clock
+    is not asked."""
+    for foreseen, told in ((Foreseen(True, 40 * 3600.0), False), (Foreseen(False, None), True), (None, True)):
+        site = Site(tmp_path, step_s=4.0)
+        begun_s = site.now_s
+        site.servers["ntp1"].error = lambda at_s, begun_s=begun_s: 0.3e-3 * (at_s - begun_s) / 3600
+        if foreseen is not None:
+            site.foreseen["ntp1"] = foreseen
+        site.run(5 * 3600.0)
+        assert (("forecast_breach", "ntp1") in site.firing()) == told
 
 
 def test_a_tie_that_has_ended_loses_the_reference_and_targets_are_not_told_one_by_one(tmp_path: Path) -> None:

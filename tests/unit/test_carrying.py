@@ -110,3 +110,9 @@ def test_two_measurements_are_enough_for_a_bound_but_not_for_a_model() -> None:
     age_s = (10 - 1) * 16.0
     assert claim.bound_parts["interpolation"] == pytest.approx((2 * PATH / 16.0 + 2 * PHI) * age_s, rel=1e-9)
     assert claim.u_parts["interpolation"] == pytest.approx(claim.bound_parts["interpolation"] / 3**0.5)
+
+
+def test_another_carry_s_is_another_rule_for_a_reload() -> None:
+    hour, none = (Differencer("utc", Tie("UTC(X)"), max_age_s=64.0, carry_s=carry_s) for carry_s in (3600.0, 0.0))
+    assert not hour.same_rules(none)
+    assert hour.same_rules(Differencer("utc", Tie("UTC(X)"), max_age_s=64.0, carry_s=3600.0))

@@ -12,6 +12,8 @@ import pytest
 from support.targets import ntp_target
 
 from probes.simulated import DemonstrationNetwork
+from timesync.alerts.facts import Foreseen
+from timesync.alerts.limits import Limit
 from timesync.daemon import HISTORY_FILE, Daemon
 from timesync.export.current import Current
 from timesync.export.prometheus import render
@@ -48,12 +50,12 @@ def row(seen: Observation) -> Record:
 class Bench:
     """A service, what it stored and told, and a clock that stands where the rows are."""
 
-    def __init__(self, directory: Path, **holdover: object) -> None:
+    def __init__(self, directory: Path, *, own: Limit | None = None, **holdover: object) -> None:
         self.stored: list[Record] = []
         self.told: list[Event] = []
         self.now_ns = BEGIN
         wanted = HoldoverSettings(**holdover)  # type: ignore[arg-type]  # a test's keywords
-        targets = tuple(TargetSettings(name, "ntp", name, interval_s=16.0) for name in ("a", "utc"))
+        targets = tuple(TargetSettings(name, "ntp", name, interval_s=16.0, limit=own) for name in ("a", "utc"))
         settings = ProbeSettings(SiteSettings("s", "p"), targets, SpoolSettings(directory), holdover=wanted)
         self.service = HoldoverService(settings, self.stored.extend, self.told.append, clock_ns=lambda: self.now_ns)
 
@@ -214,6 +216,52 @@ def test_states_and_forecasts_are_shown_and_go(tmp_path: Path) -> None:
     assert re.search(r'timesync_holdover_time_to_limit_seconds\{[^}]*limit="1e-06"[^}]*\} [0-9]', text)
     assert "timesync_holdover_predicted_24h_uncertainty_seconds" in text
     assert b"timesync_holdover" not in render(samples(current.snapshot(5000.0, {})))[0]
+
+
+def test_a_targets_own_limit_is_its_specification_and_foreseen_where_it_runs_free(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, own=Limit("house", 20e-3), limits_s=(1e-3,))
+    polls = list(ntp_target(500, 400, 999, np.random.default_rng(12), rate=1e-6, scatter_s=1e-6))
+    bench.feed(polls[:300])
+    bench.service.tell_of("a")
+    _, loose, own = bench.rows("holdover")
+    assert "own" not in loose.fields
+    assert (own.tags["limit"], own.fields["own"]) == ("0.02", "house")
+    assert bench.service.foreseen("a") == Foreseen(coasting=False, to_limit_s=None)  # it is steered
+    bench.feed(polls[300:])
+    bench.service.tell_of("a")
+    target, _, own = bench.rows("holdover")[-3:]
+    assert target.fields["state"] == "holdover"  # 1.6 ms: beyond the smallest of limits_s, within its own
+    assert own.fields["median_s"] == pytest.approx((20e-3 - 100 * 16e-6) / 1e-6, rel=0.15)
+    assert own.fields["within_s"] < own.fields["median_s"]
+    assert bench.service.foreseen("a") == Foreseen(coasting=True, to_limit_s=own.fields["within_s"])
+    assert bench.service.foreseen("zz") is None
+    current = Current("s", "p")
+    current.add_target("a", protocol="ntp", interval_s=16.0)
+    for record in bench.rows("holdover")[-3:]:
+        current.observe(record, 0.0)
+    text = render(samples(current.snapshot(1.0, {})))[0].decode()
+    assert re.search(r'timesync_holdover_time_to_own_limit_seconds\{[^}]*limit="house"[^}]*\} 1[0-9]', text)
+    current.observe(target._replace(fields={"state": "holdover", "every_s": 600.0, "reason": "too_few_samples"}), 2.0)
+    text = render(samples(current.snapshot(3.0, {})))[0].decode()
+    assert "timesync_holdover_state" in text
+    assert "time_to_own_limit" not in text  # what was foreseen before is no news
+
+
+def test_a_forecast_after_a_silence_is_from_now(tmp_path: Path) -> None:
+    """Half an hour without a sample at 1e-6: it is 1.8 ms further off than it was seen."""
+    bench = Bench(tmp_path, limits_s=(1.0,))
+    polls = list(ntp_target(500, 400, 999, np.random.default_rng(4), rate=1e-6, scatter_s=1e-6))
+    bench.feed(polls)
+    bench.now_ns = BEGIN + polls[-1].at_ns + 16 * NS
+    bench.service.tell_of("a")
+    bench.now_ns += 1800 * NS
+    bench.service.tell_of("a")
+    fresh, late = (each for each in bench.rows("holdover") if "limit" not in each.tags)
+    assert "sample_age_s" not in fresh.fields
+    assert late.fields["sample_age_s"] == pytest.approx(1816.0, abs=33.0)
+    further_s = late.fields["predicted_1h_s"] - fresh.fields["predicted_1h_s"]
+    assert further_s == pytest.approx(1816e-6, rel=0.05)
+    assert late.fields["predicted_1h_u_s"] > fresh.fields["predicted_1h_u_s"]
 
 
 def test_the_shown_states_are_those_of_the_detector() -> None:

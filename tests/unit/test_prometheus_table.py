@@ -54,6 +54,7 @@ WITHOUT_UNIT = {
     "timesync_utc_claim",
     "timesync_utc_status",
     "timesync_tie_claim",
+    "timesync_utc_claim_carried",
     "timesync_authenticated",
     "timesync_spool_writable",
     "timesync_sink_available",

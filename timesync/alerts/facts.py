@@ -6,19 +6,31 @@ Rule: nothing here knows a threshold; each property is one signal of the table i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-__all__ = ["HOLDOVER_CLASSES", "ProbeFacts", "TargetFacts"]
+__all__ = ["HOLDOVER_CLASSES", "Foreseen", "ProbeFacts", "TargetFacts"]
 
 # clockClass of a clock that has lost its source: IEEE 1588-2019 table 4 (7, 14: within specification; 52, 58, 187, 193: beyond it),
 # ITU-T G.8275.1 table 2 (135: boundary clock, 140 150 160: grandmaster beyond, 165: boundary clock beyond).
 HOLDOVER_CLASSES = (7, 14, 52, 58, 135, 140, 150, 160, 165, 187, 193)
 
 
+class Foreseen(NamedTuple):
+    """What the watch for holdovers says of a target. `to_limit_s`: how long it stays within its own limit, as a first passage with
+    the configured confidence; None unless it runs free, which alone the model of a clock foresees.
+    """
+
+    coasting: bool
+    to_limit_s: float | None = None
+
+
 @dataclass(slots=True)
 class TargetFacts:
     """A target now. `age_intervals` is the age of its newest measurement in poll intervals, `reachability` the measured share of
     the last eight polls; `time_error_s` and `bound_s` are those of a claim that is still news; `claims` whether there is one.
-    `forecast_s` is what the time error will be if it goes on as in the last hours.
+    `carried`: by a reference that is lost, carried on by the probe's clock. `to_limit_s` is how long the limit is kept: of a clock
+    that runs free by its model, else by the line through the last hours. `coasting`: it has lost its source, as the watch for
+    holdovers sees it.
     """
 
     name: str
@@ -34,7 +46,9 @@ class TargetFacts:
     clock_class: int | None = None
     leap_disagrees: bool = False
     grandmasters: int | None = None
-    forecast_s: float | None = None
+    carried: bool = False
+    to_limit_s: float | None = None
+    coasting: bool | None = None
     tie_days: float | None = None
 
     @property
@@ -42,7 +56,8 @@ class TargetFacts:
         """The particulars, for a person."""
         if self.claims and self.time_error_s is not None and self.bound_s is not None:
             limit = f", limit {self.limit_s:.3g} s" if self.limit_s is not None else ""
-            return f"time error {self.time_error_s:+.3g} s, bound {self.bound_s:.3g} s{limit}"
+            carried = ", carried on since the reference was lost" if self.carried else ""
+            return f"time error {self.time_error_s:+.3g} s, bound {self.bound_s:.3g} s{limit}{carried}"
         return self.reason
 
     @property
@@ -60,11 +75,11 @@ class TargetFacts:
         return (abs(self.time_error_s) - self.bound_s) / self.limit_s
 
     @property
-    def forecast_ratio(self) -> float | None:
-        """|x forecast| / limit."""
-        if self.limit_s is None or self.forecast_s is None or self.time_error_s is None:
+    def hours_to_limit(self) -> float | None:
+        """How long the limit is kept, h."""
+        if self.limit_s is None or self.to_limit_s is None or self.time_error_s is None:
             return None
-        return abs(self.forecast_s) / self.limit_s
+        return self.to_limit_s / 3600.0
 
     @property
     def reference_lost(self) -> float | None:
@@ -80,8 +95,10 @@ class TargetFacts:
 
     @property
     def in_holdover(self) -> float | None:
-        """1 if its clockClass is one of a clock without its source."""
-        return None if self.clock_class is None else float(self.clock_class in HOLDOVER_CLASSES)
+        """1 if its clockClass is one of a clock without its source, or if it is seen to coast."""
+        if self.clock_class is None and self.coasting is None:
+            return None
+        return float(self.clock_class in HOLDOVER_CLASSES or self.coasting is True)
 
     @property
     def leap_trouble(self) -> float:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["DRIFT", "KINDS", "KIND_OF", "RECORDED", "AlertKind", "Level", "Scope", "Signal"]
 
 FORECAST_H = 4
+TREND_H = 3
 DRIFT = 15e-6
 """How far the probe's clock may drift, s/s, between measurements of two references (RFC 5905)."""
 
@@ -105,12 +106,21 @@ LEAST = Signal(
     "",
     f"(abs(timesync_time_error_seconds) - timesync_time_error_bound_seconds) {_LIMIT}",
 )
+_FREE = 'timesync_holdover_state{state=~"freerun|holdover|holdover_out"} == 1'
+_COASTING = 'timesync_holdover_state{state=~"holdover|holdover_out"}'
+_MODEL = f"timesync_holdover_time_to_own_limit_seconds * {_ON} group_left (reference) {_INFO} and {_ON} ({_FREE})"
+_TREND = f"timesync:time_error_measured_seconds[{TREND_H}h]"
+_TOWARDS = f"sgn(deriv({_TREND})) * predict_linear({_TREND}, 0)"
+_LINE = (
+    f"clamp_min(-({_TOWARDS} - {_ON} group_left (limit) timesync_limit_seconds), 0) "
+    f"/ ignoring (limit) group_left () abs(deriv({_TREND})) and ignoring (limit) timesync:time_error_measured_seconds offset 1h"
+)
 FORECAST = Signal(
-    "forecast_ratio",
-    f"|time error in {FORECAST_H} h, if it goes on as in the last 3 h| / limit",
-    "",
-    f"(abs(predict_linear(timesync_time_error_seconds[3h], {FORECAST_H * 3600})) and "
-    f"timesync_time_error_seconds offset 1h) {_LIMIT}",
+    "hours_to_limit",
+    "how long the limit is kept: of a clock that runs free by its model, with the confidence of [holdover]; of any other, or where "
+    f"there is no model, by the line through the last {TREND_H} h",
+    "h",
+    f"(({_MODEL}) or {_ON} ({_LINE})) / 3600",
 )
 REACHABILITY = Signal("reachability", "measured share of the last 8 polls", "", "timesync_reachability_ratio")
 AGE = Signal(
@@ -128,9 +138,11 @@ UNTRACEABLE = Signal(
 )
 HOLDOVER = Signal(
     "in_holdover",
-    "1: clockClass of a clock without its source",
+    "1: clockClass of a clock without its source, or seen to coast",
     "",
-    " + ".join(f"(timesync_ptp_clock_class == bool {number})" for number in HOLDOVER_CLASSES),
+    "max by (site, probe, target, protocol) ("
+    + " + ".join(f"(timesync_ptp_clock_class == bool {number})" for number in HOLDOVER_CLASSES)
+    + f" or {_COASTING})",
 )
 LEAP = Signal("leap_trouble", "1: announces another leap second than the table", "", "timesync_leap_disagreement")
 GRANDMASTERS = Signal(
@@ -180,13 +192,16 @@ _WIDTHS = (
     f"timesync_poll_interval_seconds * {DRIFT:g}",
 )
 RECORDED: dict[str, str] = {
+    "timesync:time_error_measured_seconds": f"timesync_time_error_seconds unless {_ON} (timesync_utc_claim_carried == 1)",
     "timesync:error_greatest_seconds": "abs(timesync_time_error_seconds) + timesync_time_error_bound_seconds",
     "timesync:error_least_seconds": "abs(timesync_time_error_seconds) - timesync_time_error_bound_seconds",
     "timesync:sample_age_seconds": "time() - timesync_last_sample_timestamp_seconds",
     "timesync:reference_low_seconds": " ".join((_OF_REFERENCE, *(f"- {_ON} {width}" for width in _WIDTHS))),
     "timesync:reference_high_seconds": " ".join((_OF_REFERENCE, *(f"+ {_ON} {width}" for width in _WIDTHS))),
 }
-"""What Prometheus computes besides: the ends of |time error|, and of where each reference says that UTC(k) is."""
+"""What Prometheus computes besides: time errors that no lost reference was carried on for, the ends of |time error|, and of where
+each reference says that UTC(k) is.
+"""
 
 KINDS: tuple[AlertKind, ...] = (
     AlertKind(
@@ -200,7 +215,8 @@ KINDS: tuple[AlertKind, ...] = (
         0.5,
         120,
         60,
-        "a reference carries no claim against UTC(k): nothing that is compared with it is traceable now",
+        "a reference carries no claim against UTC(k): what is compared with it is carried on by the probe's clock, with a bound "
+        "that grows, for carry_s at most; then nothing of it is traceable",
         "see why in timesync_utc_claim_absent_info; look at the reference's server, its path, and the end of its tie",
     ),
     AlertKind(
@@ -278,6 +294,7 @@ KINDS: tuple[AlertKind, ...] = (
         "the time error and its bound together reach beyond the limit: that the clock is within cannot be shown",
         "see which part of the bound is large (Traceability dashboard): most often the path's delay; then the clock itself",
         silenced_by=("certain_breach",),
+        needs_reference=True,
     ),
     AlertKind(
         "forecast_breach",
@@ -286,13 +303,16 @@ KINDS: tuple[AlertKind, ...] = (
         _T,
         _WARNING,
         FORECAST,
-        1.0,
-        0.9,
+        FORECAST_H,
+        FORECAST_H + 1,
         1800,
         1800,
-        f"if the time error goes on as in the last three hours it is beyond the limit within {FORECAST_H} hours",
+        f"the clock may leave its limit within {FORECAST_H} hours: it runs free and its model says so, or the line through its "
+        f"last {TREND_H} hours does",
         "see whether the clock is in holdover or has lost its discipline, and correct it before the limit is crossed",
+        below=True,
         silenced_by=("certain_breach", "possible_breach"),
+        needs_reference=True,
     ),
     AlertKind(
         "not_traceable",
@@ -312,8 +332,8 @@ KINDS: tuple[AlertKind, ...] = (
     ),
     AlertKind(
         "holdover",
-        "Grandmaster in holdover",
-        "最高级主时钟进入保持",
+        "Clock in holdover",
+        "时钟进入保持",
         _T,
         _WARNING,
         HOLDOVER,
@@ -321,8 +341,8 @@ KINDS: tuple[AlertKind, ...] = (
         0.5,
         60,
         300,
-        "the clockClass says that the grandmaster has lost its source and lives on its oscillator",
-        "see to the grandmaster's antenna or upstream; the Holdover dashboard says how long its limit holds",
+        "the clock has lost its source and lives on its oscillator: its clockClass says so, or two other signs at least",
+        "see to its antenna or upstream; the Holdover dashboard says how long its limit holds",
         silenced_by=("unreachable", "stale"),
     ),
     AlertKind(

@@ -30,7 +30,12 @@ STEPS: Mapping[str, tuple[str, ...]] = {
             "`reference_expired`, `link_stale`, `link_missing`: the tie to UTC(k) has ended; see "
             "[tie_expiring](#tie_expiring)."
         ),
-        "While it lasts offsets are still recorded, without a claim. Nothing has to be repeated afterwards.",
+        (
+            "While it lasts the probe's own clock carries the reference on for `carry_s` of `[reference]`: claims go on, marked "
+            "`carried`, and `timesync_time_error_bound_seconds` says how far they can be wrong. Breaches that only the grown "
+            "bound makes possible are not told one by one. After that offsets are recorded without a claim. Nothing has to be "
+            "repeated afterwards."
+        ),
     ),
     "unreachable": (
         "On the probe's host: `timesync measure ADDRESS` polls once and says what came back.",
@@ -79,8 +84,9 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     ),
     "forecast_breach": (
         (
-            "A line through the last three hours, drawn on: it knows nothing of the clock. The Holdover dashboard has the"
-            " better forecast."
+            "Does the clock run free (`timesync_holdover_state`)? Then `timesync_holdover_time_to_own_limit_seconds` says how "
+            "long its limit is kept, with the confidence of `[holdover]`. If it is steered, or `[holdover]` is off, it is a "
+            "line through the last three hours, drawn on: that knows nothing of the clock."
         ),
         (
             "Find out since when the clock drifts, and what happened then: a lost antenna, a changed upstream, a room "
@@ -97,10 +103,10 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     ),
     "holdover": (
         (
-            "Look at the grandmaster: antenna, receiver, upstream. `clockClass` 7 is within its specification for a "
-            "while; others are not."
+            "Look at the clock: antenna, receiver, upstream. The newest event `holdover_state` of it has the signs that were "
+            "seen. `clockClass` 7 is within its specification for a while; others are not."
         ),
-        "See how fast it leaves on the Holdover dashboard, and decide whether another grandmaster should take over.",
+        "See how fast it leaves on the Holdover dashboard, and decide whether another clock should take over.",
     ),
     "leap_trouble": (
         (

@@ -254,9 +254,9 @@ REFERENCE = Table(
             Type.NUMBER,
             "how long after its last measurement a reference that is lost is carried on by the probe's own clock, with a bound "
             "and an uncertainty that grow, and the quality `carried`; 0: not at all",
-            "3600",
+            "600",
             unit="s",
-            default=0.0,
+            default=3600.0,
             low=0,
             high=7 * DAY_S,
             wrong_names=("holdover_s", "carry"),

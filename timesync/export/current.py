@@ -121,7 +121,10 @@ class _Newest:
 class _Target:
     """What is known of one target."""
 
-    __slots__ = ("answered", "declared", "interval_s", "labels", "latest", "measured", "protocol", "stability", "stack")
+    __slots__ = (
+        *("answered", "declared", "episodes", "interval_s", "labels", "latest", "measured", "protocol", "stability"),
+        "stack",
+    )
 
     def __init__(self, labels: Mapping[str, str], protocol: str, interval_s: float) -> None:
         self.labels = labels
@@ -135,6 +138,18 @@ class _Target:
         self.stability: dict[tuple[str, ...], tuple[Record, float]] = {}
         # (measurement, clock, port): the same
         self.stack: dict[tuple[str, ...], tuple[Record, float]] = {}
+        self.episodes: Episodes | None = None
+
+
+class Episodes(NamedTuple):
+    """The holdovers of a target that are over, since the daemon started: how many, how many of them had a forecast that was judged,
+    how many of those forecasts held, and the row of the newest.
+    """
+
+    over: int
+    judged: int
+    held: int
+    newest: Record
 
 
 class TargetView(NamedTuple):
@@ -151,6 +166,7 @@ class TargetView(NamedTuple):
     stack: Sequence[Record] = ()
     declared: Declared | None = None
     leap_disagrees: bool | None = None
+    episodes: Episodes | None = None
 
 
 class TieView(NamedTuple):
@@ -287,13 +303,15 @@ class Current:
         self._targets.pop(name, None)
 
     def observe(self, record: Record, now_s: float) -> None:
-        """Take in one record of `time_error`, `stability`, `holdover` or a PTP stack; other measurements are left alone.
+        """Take in one record of `time_error`, a result, or a PTP stack's report; other measurements are left alone.
 
         The record must not be changed afterwards. A record of a target that is not configured (it was removed while its
         poll was under way) brings no series back; it is counted.
         """
         if record.measurement in ("stability", "holdover"):
             self._observe_result(record, now_s)
+        elif record.measurement == "holdover_episode":
+            self._observe_episode(record)
         elif record.measurement in STACK:
             self._observe_stack(record, now_s)
         if record.measurement != "time_error":
@@ -323,7 +341,18 @@ class Current:
             # Another reference takes the place of the one before; the probe's clock stands beside it.
             against = tags.get("reference", "")
             key = (tags["statistic"], tags["tau"], against if against == PROBE_CLOCK else "")
+        if record.measurement == "holdover" and "reason" in record.fields:  # no forecast: what was foreseen is no news
+            target.stability = {each: kept for each, kept in target.stability.items() if each[0] != "holdover"}
         target.stability[key] = (record, until_s)
+
+    def _observe_episode(self, record: Record) -> None:
+        target = self._targets.get(record.tags["target"])
+        if target is None:
+            self._unknown_target += 1
+            return
+        count, judged, held = (0, 0, 0) if target.episodes is None else target.episodes[:3]
+        found = record.fields.get("held")
+        target.episodes = Episodes(count + 1, judged + (found is not None), held + (found is True), record)
 
     def _observe_stack(self, record: Record, now_s: float) -> None:
         target = self._targets.get(record.tags["target"])
@@ -398,6 +427,7 @@ class Current:
                     reports,
                     target.declared,
                     None if target.answered.record is None else name in self._leap_disagreements,
+                    target.episodes,
                 )
             )
         probe = ProbeView(

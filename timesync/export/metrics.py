@@ -124,6 +124,10 @@ def _forecast(name: str, help_text: str, *own_labels: str) -> Metric:
     return Metric(f"timesync_holdover_{name}", _G, Subject.TARGET, Life.STABILITY, help_text, own_labels)
 
 
+def _episode(kind: Kind, name: str, help_text: str) -> Metric:
+    return _target_kept(kind, f"timesync_holdover_{name}", help_text)
+
+
 _TABLE: tuple[Metric, ...] = (
     # What was measured.
     _target("timesync_offset_seconds", "Target minus the probe's clock, newest measurement; positive: target ahead."),
@@ -250,6 +254,10 @@ _TABLE: tuple[Metric, ...] = (
         "1 if timesync_time_error_seconds is shown, so that the target is compared with UTC(k) now; 0 if it is not.",
     ),
     _polled(
+        "timesync_utc_claim_carried",
+        "1 if that claim is by a reference that is lost, carried on by the probe's clock: its bound grows until carry_s ends it.",
+    ),
+    _polled(
         "timesync_utc_claim_absent_info",
         "Why there is no UTC(k) claim (a name from the table of reasons); always 1, absent while there is a claim.",
         "reason",
@@ -305,7 +313,7 @@ _TABLE: tuple[Metric, ...] = (
     # Holdover: state, and forecast from the newest sample.
     _forecast(
         "state",
-        "What the target is doing: 1 for the state that holds (locked, holdover, holdover_out: beyond the smallest limit, ...).",
+        "What the target is doing: 1 for the state that holds (locked, holdover, holdover_out: beyond its limit, ...).",
         "state",
     ),
     _forecast(
@@ -313,11 +321,23 @@ _TABLE: tuple[Metric, ...] = (
         "How long the target stays within the limit with the configured confidence (first passage); at most the horizon.",
         "limit",
     ),
+    _forecast(
+        "time_to_own_limit_seconds",
+        "The same of the limit in timesync_limit_seconds. Of a clock that is locked it supposes that it goes on as a free one.",
+        "limit",
+    ),
     _forecast("predicted_1h_seconds", "Time error foreseen in an hour."),
     _forecast("predicted_1h_uncertainty_seconds", "Standard uncertainty of the time error foreseen in an hour."),
     _forecast("predicted_24h_seconds", "Time error foreseen in 24 hours."),
     _forecast("predicted_24h_uncertainty_seconds", "Standard uncertainty of the time error foreseen in 24 hours."),
     _forecast("score_ratio", "Share of the last 100 forecasts whose interval held what was then measured."),
+    _episode(_C, "episodes_total", "Holdovers that are over, since the daemon started."),
+    _episode(_C, "episodes_judged_total", "Those of them that were long enough for a forecast, which was judged."),
+    _episode(_C, "episodes_held_total", "Those of them whose forecast's band held throughout."),
+    _episode(_G, "last_duration_seconds", "How long the newest of them lasted."),
+    _episode(_G, "last_max_error_seconds", "Its largest time error, without a sign."),
+    _episode(_G, "last_end_step_seconds", "Its time error after the exit minus the last before it."),
+    _episode(_G, "last_rate_ratio", "Fractional frequency of the target while it lasted."),
     # The probe.
     _probe(_G, "timesync_targets", "Targets that are configured."),
     _probe(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from timesync.export.current import STACK
-from timesync.model import Timestamping
+from timesync.model import Quality, Timestamping
 from timesync.ptp_stack import CLOCK_STATES, PORT_STATES
 from timesync.reasons import Reason
 from timesync.reference.agreement import Standing
@@ -138,6 +138,12 @@ def _target_samples(view: TargetView) -> Iterator[Sample]:
         yield from made(record, labels)
     for record in view.stack:
         yield from _stack_samples(record, labels)
+    if view.episodes is not None:
+        count, judged, held, newest = view.episodes
+        yield Sample("timesync_holdover_episodes_total", labels, count)
+        yield Sample("timesync_holdover_episodes_judged_total", labels, judged)
+        yield Sample("timesync_holdover_episodes_held_total", labels, held)
+        yield from _fields(newest.fields, EPISODE, labels)
 
 
 def _declared_samples(view: TargetView) -> Iterator[Sample]:
@@ -196,6 +202,15 @@ HOLDOVER: Mapping[str, str] = {
 """Record field -> metric, for a forecast."""
 
 
+EPISODE: Mapping[str, str] = {
+    "duration_s": "timesync_holdover_last_duration_seconds",
+    "max_abs_s": "timesync_holdover_last_max_error_seconds",
+    "end_step_s": "timesync_holdover_last_end_step_seconds",
+    "rate": "timesync_holdover_last_rate_ratio",
+}
+"""Record field -> metric, for the newest holdover that is over."""
+
+
 def _holdover_samples(record: Record, labels: Mapping[str, str]) -> Iterator[Sample]:
     """State and forecast of a target, or the time to one of its limits."""
     fields = record.fields
@@ -203,6 +218,9 @@ def _holdover_samples(record: Record, labels: Mapping[str, str]) -> Iterator[Sam
         own = {**labels, "limit": record.tags["limit"]}
         if "within_s" in fields:
             yield Sample("timesync_holdover_time_to_limit_seconds", own, fields["within_s"])
+            if "own" in fields:
+                declared = {**labels, "limit": str(fields["own"])}
+                yield Sample("timesync_holdover_time_to_own_limit_seconds", declared, fields["within_s"])
         return
     for name in HOLDOVER_STATES:
         yield Sample("timesync_holdover_state", {**labels, "state": name}, name == fields["state"])
@@ -254,6 +272,8 @@ def _trust_samples(view: TargetView, latest: Record) -> Iterator[Sample]:
     if newest.measurement not in STACK:  # a stack's report claims nothing by itself
         claimed = "time_error_s" in newest.fields
         yield Sample("timesync_utc_claim", labels, claimed)
+        if claimed:
+            yield Sample("timesync_utc_claim_carried", labels, newest.fields.get("quality") == Quality.CARRIED)
         reason = newest.fields.get("claim")
         if not claimed and reason is not None:
             yield Sample("timesync_utc_claim_absent_info", {**labels, "reason": str(reason)}, 1)

@@ -43,6 +43,11 @@ class State(StrEnum):
         """Whether it has lost its source."""
         return self in (State.HOLDOVER, State.HOLDOVER_OUT)
 
+    @property
+    def free(self) -> bool:
+        """Whether it runs without a source, lost or never had: then it goes on as a clock does, and not as a servo."""
+        return self.coasting or self is State.FREERUN
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:

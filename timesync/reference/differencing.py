@@ -110,8 +110,8 @@ class Differencer:
 
     def same_rules(self, other: Differencer) -> bool:
         """Whether another would make the same of the same measurements."""
-        mine = (self.name, self.declared, self._max_age_ns, self._phi)
-        return mine == (other.name, other.declared, other._max_age_ns, other._phi)
+        mine = (self.name, self.declared, self._max_age_ns, self._phi, self._carrier.carry_s)
+        return mine == (other.name, other.declared, other._max_age_ns, other._phi, other._carrier.carry_s)
 
     @property
     def waiting(self) -> int:

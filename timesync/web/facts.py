@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 __all__ = ["STATISTIC_TITLES", "comparison", "event", "stability", "target"]
 
 WELL = frozenset({"ok", "reference"})
-UNSETTLED = frozenset({"starting", "waiting"})
+UNSETTLED = frozenset({"starting", "waiting", "carried"})
+CARRIED = {
+    "reason": "carried",
+    "meaning": "its reference is lost, and carried on by the probe's own clock: the bound grows until carry_s ends it",
+    "remedy": "look at the reference; its own row says what is wrong",
+    "detail": "",
+}
 STATISTIC_TITLES = {
     "adev": "ADEV",
     "oadev": "OADEV",
@@ -101,6 +107,8 @@ def _measured(shown: ClockOffset | None) -> dict[str, Any]:
 def _trouble(state: TargetState, word: str) -> dict[str, str] | None:
     """What is wrong, what it means and what to do; None where nothing is."""
     reason = None
+    if word == CARRIED["reason"]:
+        return CARRIED
     if state.missed is not None and word == state.missed.reason.value:
         reason = state.missed.reason
     elif state.error is not None and state.error.no_claim is not None and word == state.error.no_claim.value:

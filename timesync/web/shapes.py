@@ -59,7 +59,9 @@ COUNT = {"type": "integer"}
 
 TARGET = shape(
     target=text("its name"),
-    state=text('"ok", "reference", "starting", "waiting", or the reason why there is no result'),
+    state=text(
+        '"ok", "reference", "starting", "waiting", "carried" (reference lost), or the reason why there is no result'
+    ),
     level={"type": "string", "enum": ["ok", "unsettled", "trouble"]},
     kind=text("how it is measured"),
     address=text(),
