@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DAY_S = 86_400
-STEP_S = 15
+STEP_S = 30
 END = "END"  # how many steps a series goes on; put in for each scenario
 
 
 def labels(target: str, **more: str) -> str:
     own = {"site": "s", "probe": "p", "target": target, "protocol": "ntp", **more}
     return "{" + ",".join(f'{name}="{value}"' for name, value in own.items()) + "}"
+
+
+def steps(minutes: float) -> int:
+    return round(minutes * 60 / STEP_S)
 
 
 def steady(value: float) -> str:
@@ -89,10 +93,13 @@ FAULTS: Mapping[str, tuple[dict[str, str], str, str]] = {
     "not_traceable": ({"timesync_utc_claim" + labels("t"): steady(0)}, "20m", "t"),
     "holdover": ({"timesync_ptp_clock_class" + labels("t"): steady(7)}, "20m", "t"),
     "leap_trouble": ({"timesync_leap_disagreement" + labels("t"): steady(1)}, "20m", "t"),
-    "grandmaster_change": ({master("a"): "1+0x20 stale", master("b"): f"_x20 1+0x{END}"}, "8m", "t"),
+    "grandmaster_change": (
+        {master("a"): f"1+0x{steps(5)} stale", master("b"): f"_x{steps(5)} 1+0x{END}"},
+        *("8m", "t"),
+    ),
     "tie_expiring": ({"timesync_tie_expiry_timestamp_seconds" + labels("utc"): steady(13 * DAY_S)}, "20m", "utc"),
     "reference_disagreement": ({"timesync_offset_seconds" + labels("utc2"): steady(5e-3)}, "20m", ""),
-    "clock_stepped": ({"timesync_clock_steps_total" + PROBE: f"0+0x20 1+0x{END}"}, "8m", ""),
+    "clock_stepped": ({"timesync_clock_steps_total" + PROBE: f"0+0x{steps(5)} 1+0x{END}"}, "8m", ""),
     "leap_list_expiring": ({"timesync_leap_table_expiry_timestamp_seconds" + PROBE: steady(29 * DAY_S)}, "20m", ""),
     "spool_unwritable": ({"timesync_spool_writable" + PROBE: steady(0)}, "20m", ""),
     "spool_filling": (
@@ -119,8 +126,8 @@ def fires(at: str, *expected: tuple[str, str]) -> dict[str, object]:
 
 def scenario(name: str, changes: dict[str, str], *looks: dict[str, object]) -> dict[str, object]:
     minutes = max(int(str(look["eval_time"]).removesuffix("m")) for look in looks)
-    steps = str(minutes * 60 // STEP_S + 1)
-    series = [{"series": key, "values": values.replace(END, steps)} for key, values in {**well(), **changes}.items()]
+    last = str(steps(minutes) + 1)
+    series = [{"series": key, "values": values.replace(END, last)} for key, values in {**well(), **changes}.items()]
     return {"name": name, "interval": f"{STEP_S}s", "input_series": series, "promql_expr_test": list(looks)}
 
 
@@ -132,7 +139,7 @@ def of_hysteresis() -> list[dict[str, object]]:
         scenario("a value between clear and threshold begins nothing", {ERROR: steady(between)}, fires("40m")),
         scenario(
             "and keeps what fires",
-            {ERROR: f"{beyond:g}+0x80 {between:g}+0x200 {within:g}+0x{END}"},
+            {ERROR: f"{beyond:g}+0x{steps(20)} {between:g}+0x{steps(50)} {within:g}+0x{END}"},
             *(fires("18m", name), fires("60m", name), fires("74m", name), fires("78m")),
         ),
         scenario(
