@@ -181,6 +181,7 @@ class AlertService:
         leap_disagreements: Collection[str],
         leap_expires_ns: int,
         foreseen: Callable[[str], Foreseen | None] = lambda name: None,  # noqa: ARG005 - nobody foresees
+        certificate_expires_ns: int | None = None,
     ) -> None:
         """Judge all that has changed; `now_s` is monotonic. Some microseconds a target. `foreseen`: by the watch for holdovers."""
         if not self._enabled:
@@ -208,6 +209,7 @@ class AlertService:
             spool_unwritable=float(spool.failing is not None),
             clock_steps=float(len(self._steps)),
             leap_list_days=(leap_expires_ns - at_ns) / DAY_NS,
+            certificate_days=None if certificate_expires_ns is None else (certificate_expires_ns - at_ns) / DAY_NS,
             disagreement_s=self._disagreement(states, now_s),
             why=spool.failing or "",
         )

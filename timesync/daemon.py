@@ -183,6 +183,7 @@ class Daemon:
     async def _run(self, started: Callable[[], None]) -> None:
         if self._server is not None:
             await self._server.listen()
+            self.exposition.set_certificate_expiry(self._server.certificate_expires_ns)
         self._show_targets(self.settings)
         self._compute_stability(self.settings)
         self._look_at_descriptors()
@@ -379,6 +380,7 @@ class Daemon:
             leap_disagreements=self._leaps.disagreements,
             leap_expires_ns=self._leaps.expires_ns,
             foreseen=self._foreseen,
+            certificate_expires_ns=None if self._server is None else self._server.certificate_expires_ns,
         )
         self._messengers.tick()
         self.exposition.set_leap_disagreements(self._leaps.disagreements)

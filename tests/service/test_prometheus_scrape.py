@@ -154,6 +154,7 @@ def filled(site: str, clock: Clock, tallies: dict[str, Counted]) -> Exposition:
     exposition.set_schedule_lag(0.001)
     exposition.set_clock_changes(steps=1, suspends=0)
     exposition.set_leap_expiry(now_ns)
+    exposition.set_certificate_expiry(now_ns)
     exposition.set_references([("utc-a", "utc-b", 3e-7, 1e-6)], {"utc-a": "agrees", "utc-b": "outvoted"})
     exposition.set_faults([("server", "step", "ntp1", 0.85), ("probe_clock", "step", "", 0.98)])
     exposition.set_engine_counts({"ntp": EngineCounts({"late": 1}, {"tx_stamps": 2})})

@@ -63,6 +63,7 @@ class Site:
     spool: SpoolStatus = field(default_factory=lambda: SpoolStatus(0, None, 4096, 0, 0, 0, None))
     clock_steps: int = 0
     leap_expires_ns: int = START_NS + 200 * DAY_S * NS
+    certificate_expires_ns: int = START_NS + 90 * DAY_S * NS
     tie_until_ns: int | None = None
     probe: Callable[[float], float] = lambda at_s: 200e-6 * sin(2 * pi * at_s / 5400)
     foreseen: dict[str, Foreseen] = field(default_factory=dict)
@@ -121,6 +122,7 @@ class Site:
                 leap_disagreements=self.leaps.disagreements,
                 leap_expires_ns=self.leap_expires_ns,
                 foreseen=self.foreseen.get,
+                certificate_expires_ns=self.certificate_expires_ns,
             )
 
     def _poll(self, name: str, server: Server) -> None:
@@ -213,6 +215,10 @@ def _leap_list_ends(site: Site) -> None:
     site.leap_expires_ns = site.now_ns() + 20 * DAY_S * NS
 
 
+def _certificate_ends(site: Site) -> None:
+    site.certificate_expires_ns = site.now_ns() + 10 * DAY_S * NS
+
+
 FAULTS: Mapping[str, Fault] = {
     "a server steps by 10 ms": Fault(_set("ntp1", error=lambda _: 10e-3), _expect(("certain_breach", "ntp1"))),
     "a server steps by -10 ms": Fault(_set("ntp1", error=lambda _: -10e-3), _expect(("certain_breach", "ntp1"))),
@@ -255,6 +261,7 @@ FAULTS: Mapping[str, Fault] = {
     "a server announces a leap second": Fault(_degrade("ntp2", leap=1), _expect(("leap_trouble", "ntp2"))),
     "a tie ends in ten days": Fault(_tie_ends_soon, _expect(("tie_expiring", "utc"), ("tie_expiring", "utc2"))),
     "the leap list ends in twenty days": Fault(_leap_list_ends, _expect(("leap_list_expiring", None))),
+    "the page's certificate ends in ten days": Fault(_certificate_ends, _expect(("certificate_expiring", None))),
     "the probe's clock is stepped": Fault(_step_of_probe, _expect(("clock_stepped", None)), within_s=300.0),
     "the database is away": Fault(_spool(oldest_at_ns=0, depth=9), _expect(("spool_growing", None))),
     "the disk is full": Fault(_spool(failing="no space left on device"), _expect(("spool_unwritable", None))),

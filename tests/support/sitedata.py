@@ -78,7 +78,7 @@ class SiteData:
                 name, Declared(reference, is_reference=is_reference, limit=("house", LIMIT_S), tie_until_ns=until_ns)
             )
         self.exposition.set_position(*position)
-        self.exposition.set_masks(masks_of(StabilitySettings(masks=("prtc-a",))))
+        self.exposition.set_stability(masks_of(StabilitySettings(masks=("prtc-a",))), {})
         self.records: list[Record] = []
 
     def _row(self, measurement: str, target: str, fields: dict[str, FieldValue], **tags: str) -> None:

@@ -43,6 +43,7 @@ BAD_PROBE: dict[str, dict[str, object]] = {
     "reference_disagreement": {"disagreement_s": 1e-9},
     "clock_stepped": {"clock_steps": 1.0},
     "leap_list_expiring": {"leap_list_days": 29.0},
+    "certificate_expiring": {"certificate_days": 13.9},
     "spool_unwritable": {"spool_unwritable": 1.0},
     "spool_filling": {"spool_fill": 0.81},
     "spool_growing": {"spool_age_s": 601.0},

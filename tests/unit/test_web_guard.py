@@ -245,3 +245,19 @@ def test_the_command_prints_a_line_that_fits() -> None:
         )
         assert bad.returncode == 2
         assert bad.stderr.startswith("timesync: ")
+
+
+async def test_until_when_the_served_certificate_is_valid_is_known(certificate) -> None:
+    """What was read at the start counts, whatever is in the file since."""
+
+    async def metrics() -> bytes:
+        return b""
+
+    settings = HttpSettings(port=0, tls_certificate=certificate[0], tls_key=certificate[1])
+    server = WebServer(settings, title="t", metrics=metrics, alive=list, ready=list)
+    assert server.certificate_expires_ns is None
+    await server.start()
+    certificate[0].write_bytes(b"")
+    left_s = server.certificate_expires_ns / 1e9 - dt.datetime.now(dt.UTC).timestamp()
+    await server.stop()
+    assert 86_000 < left_s <= 86_400

@@ -122,5 +122,6 @@ class ProbeFacts:
     spool_unwritable: float | None = None
     clock_steps: float = 0.0
     leap_list_days: float | None = None
+    certificate_days: float | None = None
     disagreement_s: float | None = None
     why: str = ""

@@ -161,6 +161,12 @@ LEAP_DAYS = Signal(
     "d",
     "(timesync_leap_table_expiry_timestamp_seconds - time()) / 86400",
 )
+CERTIFICATE_DAYS = Signal(
+    "certificate_days",
+    "days until the page's certificate ends",
+    "d",
+    "(timesync_certificate_expiry_timestamp_seconds - time()) / 86400",
+)
 SPOOL_AGE = Signal(
     "spool_age_s", "age of the oldest record not delivered", "s", "time() - timesync_spool_oldest_timestamp_seconds"
 )
@@ -430,6 +436,21 @@ KINDS: tuple[AlertKind, ...] = (
         60,
         "leap seconds are known for less than thirty days more; then announcements cannot be checked",
         "get a new leap-seconds.list from IERS or update tzdata, and reload the probe",
+        below=True,
+    ),
+    AlertKind(
+        "certificate_expiring",
+        "Page's certificate about to end",
+        "页面证书即将到期",
+        _P,
+        _WARNING,
+        CERTIFICATE_DAYS,
+        14,
+        14,
+        0,
+        60,
+        "the TLS certificate of [http] ends within two weeks; then browsers and Prometheus refuse the page and /metrics",
+        "renew it where tls_certificate points to, and restart the probe",
         below=True,
     ),
     AlertKind(

@@ -150,6 +150,14 @@ STEPS: Mapping[str, tuple[str, ...]] = {
             "timesync-probe`."
         ),
     ),
+    "certificate_expiring": (
+        "`openssl x509 -enddate -noout -in FILE` on what `tls_certificate` of `[http]` names.",
+        (
+            "Is the file newer than what is served? It is read at the start: `systemctl restart timesync-probe`. Measuring pauses "
+            "for a second or two; nothing that is stored is lost."
+        ),
+        "Prometheus trusts it by `ca_file`: give it the new issuer too, where that has changed.",
+    ),
     "spool_unwritable": (
         "`df` and `df -i` on the spool's file system; `dmesg` for errors of the disk; rights of the directory.",
         (

@@ -193,6 +193,7 @@ class ProbeView:
     clock_suspends: int = 0
     unknown_target: int = 0
     leap_expiry_ns: int | None = None
+    certificate_expiry_ns: int | None = None
     engines: Mapping[str, EngineCounts] = field(default_factory=dict)
     faults: Sequence[tuple[str, str, str, float]] = ()
     references: Sequence[tuple[str, str, float, float]] = ()
@@ -230,6 +231,7 @@ class Current:
         self._clock_suspends = 0
         self._unknown_target = 0
         self._leap_expiry_ns: int | None = None
+        self._certificate_expiry_ns: int | None = None
         self._engines: Mapping[str, EngineCounts] = {}
         self._faults: Sequence[tuple[str, str, str, float]] = ()
         self._references: Sequence[tuple[str, str, float, float]] = ()
@@ -406,6 +408,10 @@ class Current:
         """Show until when leap seconds are known (Unix ns)."""
         self._leap_expiry_ns = expires_ns
 
+    def set_certificate_expiry(self, expires_ns: int | None) -> None:
+        """Show until when the certificate of the page is valid (Unix ns)."""
+        self._certificate_expiry_ns = expires_ns
+
     def snapshot(self, now_s: float, tallies: Mapping[str, Tally]) -> Snapshot:
         """What is to be shown now; some microseconds a target, so that it can be taken on the event loop."""
         views = []
@@ -439,6 +445,7 @@ class Current:
             clock_suspends=self._clock_suspends,
             unknown_target=self._unknown_target,
             leap_expiry_ns=self._leap_expiry_ns,
+            certificate_expiry_ns=self._certificate_expiry_ns,
             engines=self._engines,
             faults=self._faults,
             references=self._references,

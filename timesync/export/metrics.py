@@ -400,6 +400,11 @@ _TABLE: tuple[Metric, ...] = (
     ),
     _probe(
         _G,
+        "timesync_certificate_expiry_timestamp_seconds",
+        "Until when the TLS certificate that [http] serves is valid, Unix time; absent without TLS. A new one takes a restart.",
+    ),
+    _probe(
+        _G,
         "timesync_reference_difference_seconds",
         "One reference minus another, newest comparison.",
         "reference",

@@ -30,6 +30,7 @@ from timesync.web.listening import unsafe
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
 
     from timesync.settings import HttpSettings
     from timesync.web.health import Check
@@ -150,6 +151,7 @@ class WebServer:
     ) -> None:
         """`stopping` is awaited before open answers are waited for: it ends those that would go on for ever."""
         self._settings = settings
+        self._certificate_expires_ns: int | None = None
         application = make_application(
             title=title, metrics=metrics, alive=alive, ready=ready, pages=pages, guard=Guard(settings)
         )
@@ -165,6 +167,7 @@ class WebServer:
         if lacking := unsafe(settings):
             raise TimesyncError(f"[http]: {settings.host} is not loopback, and there is no {', no '.join(lacking)}")
         context = _tls(settings)
+        self._certificate_expires_ns = _expiry_ns(settings.tls_certificate)
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, settings.host, settings.port, ssl_context=context).start()
@@ -189,6 +192,11 @@ class WebServer:
         scheme = "http" if self._settings.tls_certificate is None else "https"
         return [_url(scheme, address) for address in self._runner.addresses]
 
+    @property
+    def certificate_expires_ns(self) -> int | None:
+        """Until when the certificate that is served is valid, Unix ns; None without TLS, or before the start."""
+        return self._certificate_expires_ns
+
     async def stop(self) -> None:
         """Stop listening, after the answers under way (2 s at most)."""
         await self._runner.cleanup()
@@ -207,6 +215,18 @@ def _tls(settings: HttpSettings) -> ssl.SSLContext | None:
         )
         raise TimesyncError(text) from error
     return context
+
+
+def _expiry_ns(certificate: Path | None) -> int | None:
+    if certificate is None:
+        return None
+    from cryptography.x509 import load_pem_x509_certificate  # noqa: PLC0415 - most probes serve on loopback, without
+
+    try:
+        served = load_pem_x509_certificate(certificate.read_bytes())  # the first in the file is the server's own
+    except (OSError, ValueError):  # what OpenSSL took and this does not: then nothing is known
+        return None
+    return round(served.not_valid_after_utc.timestamp()) * 10**9
 
 
 def _url(scheme: str, address: tuple[str, int] | tuple[str, int, int, int]) -> str:
