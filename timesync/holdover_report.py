@@ -6,7 +6,7 @@ Rule: the answer first; every number with its unit; what was left out, and what 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from timesync.holdover import Prediction
     from timesync.holdover.backtest import Backtest
     from timesync.holdover.clock import Floats
+    from timesync.holdover.episodes import History
 
 __all__ = ["Outlook", "Series", "document", "limit_text", "lines", "sentences", "span_text"]
 
@@ -48,11 +49,12 @@ class Series:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outlook:
-    """A record, the forecast from its end, and the backtest if one was wanted."""
+    """A record, the forecast from its end, the backtest if one was wanted, and what came of holdovers before, if any are known."""
 
     series: Series
     prediction: Prediction
     backtest: Backtest | None = None
+    history: History | None = None
 
     @property
     def within_s(self) -> list[float | None]:
@@ -138,6 +140,9 @@ def lines(outlook: Outlook) -> Iterator[str]:
     if outlook.backtest is not None:
         yield ""
         yield from _backtest_lines(outlook.backtest)
+    if outlook.history is not None:
+        yield ""
+        yield from history_lines(outlook.history)
 
 
 def _limit_lines(outlook: Outlook, level: str) -> Iterator[str]:
@@ -176,6 +181,30 @@ def _backtest_lines(found: Backtest) -> Iterator[str]:
         yield f"  {found.skipped} more could not be judged: too few samples before or after"
 
 
+def history_lines(found: History) -> Iterator[str]:
+    """What came of the holdovers that are over."""
+    lasted = f"median {span_text(found.median_duration_s)}, longest {span_text(found.longest_s)}"
+    yield f"Holdovers that are over: {found.episodes}, {lasted}"
+    facts = []
+    if found.max_abs_s is not None:
+        facts.append(f"largest time error {size_text(found.max_abs_s)}")
+    if found.median_end_step_s is not None:
+        facts.append(f"median step at the end {size_text(found.median_end_step_s)}")
+    if found.median_rate is not None:
+        facts.append(f"median rate {found.median_rate:.2g}")
+    if facts:
+        yield "  " + ", ".join(facts)
+    if found.judged:
+        yield f"  {found.held} of the {found.judged} forecasts made in them held throughout"
+    if found.elapsed_s:
+        heads = ("AFTER", "LASTED SO LONG", "|TIME ERROR| 50 %", "90 %", "99 %")
+        rows = [
+            (span_text(at), str(count), *(size_text(each) for each in sizes))
+            for at, count, sizes in zip(found.elapsed_s, found.lasted, found.percentiles_s, strict=True)
+        ]
+        yield from aligned(heads, rows, right=heads)
+
+
 def document(outlook: Outlook, status: int) -> dict[str, Any]:
     """The JSON object."""
     series, prediction = outlook.series, outlook.prediction
@@ -207,7 +236,19 @@ def document(outlook: Outlook, status: int) -> dict[str, Any]:
             for name in ("t_s", "mean_s", "u_s", "low_s", "high_s", "band_low_s", "band_high_s")
         },
         "backtest": None if outlook.backtest is None else _backtest_document(outlook.backtest),
+        "history": None if outlook.history is None else history_document(outlook.history),
     }
+
+
+def history_document(found: History) -> dict[str, Any]:
+    """The part of the JSON object that tells of holdovers that are over."""
+    told = asdict(found)
+    del told["elapsed_s"], told["lasted"], told["percentiles_s"]
+    told["after"] = [
+        {"elapsed_s": at, "episodes": count, "p50_s": middle, "p90_s": high, "p99_s": highest}
+        for at, count, (middle, high, highest) in zip(found.elapsed_s, found.lasted, found.percentiles_s, strict=True)
+    ]
+    return told
 
 
 def _backtest_document(found: Backtest) -> dict[str, Any]:

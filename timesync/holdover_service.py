@@ -9,12 +9,13 @@ This module imports numpy: the daemon imports it only where `[holdover]` is enab
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from timesync.alerts.facts import Foreseen
 from timesync.holdover.detect import Rules, State, Transition
+from timesync.holdover.episodes import MARKS, Episode
 from timesync.holdover_watch import Watch
 from timesync.model import Event, Record, Severity
 from timesync.records import TIME_ERROR
@@ -23,11 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from timesync.alerts.limits import Limit
-    from timesync.holdover.episodes import Episode
     from timesync.model import FieldValue
     from timesync.settings import ProbeSettings
 
-__all__ = ["EPISODE", "HOLDOVER", "HoldoverService"]
+__all__ = ["EPISODE", "HOLDOVER", "HoldoverService", "episode_of", "fields_of"]
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,22 @@ TEXTS = {
     State.HOLDOVER: "it has lost its source and coasts",
     State.HOLDOVER_OUT: "it coasts out of its specification",
 }
+
+
+def fields_of(found: Episode) -> dict[str, FieldValue]:
+    """The fields of the row of an episode."""
+    fields = {name: each for name, each in dataclasses.asdict(found).items() if each is not None and name != "after_s"}
+    names = {at: name for name, at in MARKS.items()}
+    fields |= {f"after_{names[at]}_s": x for at, x in found.after_s}
+    return {**fields, "duration_s": found.duration_s}
+
+
+def episode_of(fields: Mapping[str, FieldValue]) -> Episode:
+    """An episode from the fields of its row. Raises KeyError for a row of another kind."""
+    told: dict[str, Any] = {each.name: fields.get(each.name) for each in dataclasses.fields(Episode)}
+    after = ((at, fields.get(f"after_{name}_s")) for name, at in MARKS.items())
+    told["after_s"] = tuple((at, float(x)) for at, x in after if x is not None)
+    return Episode(**told | {name: fields[name] for name in ("entry_ns", "exit_ns", "samples", "judged", "gaps")})
 
 
 class HoldoverService:
@@ -181,9 +197,7 @@ class HoldoverService:
         self.watches[target].told_ns = 0  # its row is due
 
     def _over(self, watch: Watch, found: Episode) -> None:
-        fields: dict[str, FieldValue] = {name: each for name, each in asdict(found).items() if each is not None}
-        fields["duration_s"] = found.duration_s
-        self._store([Record(EPISODE, found.entry_ns, watch.tags, fields)])
+        self._store([Record(EPISODE, found.entry_ns, watch.tags, fields_of(found))])
 
     def tell_of(self, target: str) -> None:
         """Make and store the forecast of a target."""

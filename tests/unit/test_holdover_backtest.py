@@ -9,7 +9,7 @@ from support.clocks import simulated
 from timesync.errors import DataError
 from timesync.holdover import ClockNoise
 from timesync.holdover.backtest import backtest
-from timesync.holdover.episodes import Episode, episode, history
+from timesync.holdover.episodes import MARKS, Episode, episode, history
 from timesync.holdover.forecast import Forecast
 
 
@@ -53,6 +53,7 @@ def test_an_episode_is_told_in_numbers() -> None:
     assert found.rate == pytest.approx(2e-9, rel=1e-6)
     assert found.held is False
     assert found.inside == pytest.approx(75 / 99, abs=0.02)
+    assert (found.end_s, found.promised_s, found.promised_u_s) == (pytest.approx(1.198e-6), 0.0, 1.0)
     assert found.gaps == 0
 
 
@@ -61,17 +62,35 @@ def test_an_episode_without_samples_has_no_numbers() -> None:
     assert (found.samples, found.max_abs_s, found.rate, found.held) == (0, None, None, None)
 
 
+def test_an_episode_keeps_its_time_error_at_the_marks_that_it_lasted() -> None:
+    t = np.arange(0.0, 700.0, 7.0)
+    found = episode(0, 700 * 10**9, t, -1e-6 * t)
+    assert found.after_s == (
+        (10.0, pytest.approx(-10e-6)),
+        (60.0, pytest.approx(-60e-6)),
+        (600.0, pytest.approx(-6e-4)),
+    )
+    late = episode(0, 700 * 10**9, t + 30.0, t)  # its first sample came after half a minute
+    assert [at for at, _ in late.after_s] == [60.0, 600.0]
+
+
 def test_many_episodes_together() -> None:
     def one(duration_s: float, most: float, *, held: bool | None) -> Episode:
-        return Episode(0, round(duration_s * 1e9), 10, most, 1e-6, 1e-9, None, held, None, 10, 0)
+        after = tuple((at, -1e-9 * duration_s * at) for at in MARKS.values() if at <= duration_s)
+        return Episode(0, round(duration_s * 1e9), 10, most, 1e-6, -1e-9, None, held, None, 10, 0, after)
 
-    episodes = [one(100.0, 1e-6, held=True), one(300.0, 5e-6, held=False), one(200.0, 2e-6, held=None)]
-    errors = [(np.array([0.0, each.duration_s]), np.array([0.0, each.duration_s * 1e-9])) for each in episodes]
-    found = history(episodes, errors, [50.0, 250.0, 1000.0])
+    episodes = [one(100.0, 1e-6, held=True), one(300.0, 5e-6, held=False), one(700.0, 2e-6, held=None)]
+    found = history(episodes)
     assert found is not None
     assert (found.episodes, found.judged, found.held) == (3, 2, 1)
-    assert (found.median_duration_s, found.longest_s, found.max_abs_s) == (200.0, 300.0, 5e-6)
-    assert found.elapsed_s == (50.0, 250.0)
-    assert found.percentiles_s[0] == pytest.approx((5e-8, 5e-8, 5e-8))
-    assert found.percentiles_s[1][0] == pytest.approx(2.5e-7)
+    assert (found.median_duration_s, found.longest_s, found.max_abs_s) == (300.0, 700.0, 5e-6)
+    assert (found.median_end_step_s, found.median_rate) == (1e-6, 1e-9)
+    assert (found.elapsed_s, found.lasted) == ((10.0, 60.0, 600.0), (3, 3, 1))
+    assert found.percentiles_s[1] == pytest.approx((18e-6, 18e-6 + 0.8 * 24e-6, 18e-6 + 0.98 * 24e-6))
     assert history([]) is None
+
+
+def test_what_no_episode_has_is_not_made_up() -> None:
+    found = history([episode(0, 10**9, np.empty(0), np.empty(0))])
+    assert found is not None
+    assert (found.max_abs_s, found.median_end_step_s, found.median_rate, found.elapsed_s) == (None, None, None, ())

@@ -12,6 +12,8 @@ from support.clocks import simulated
 
 from timesync.cli import main
 from timesync.holdover import ClockNoise
+from timesync.holdover.episodes import Episode
+from timesync.holdover_service import fields_of
 from timesync.model import Record
 from timesync.store.local import History
 
@@ -95,8 +97,41 @@ def test_a_target_of_the_history(tmp_path: Path, capsys: pytest.CaptureFixture[s
             for number, x in enumerate(rng.standard_normal(100).tolist())
         ]
     )
+    episodes = [
+        Episode(
+            begin_ns,
+            begin_ns + last * 10**9,
+            9,
+            1e-6 * last,
+            2e-6,
+            1e-8,
+            None,
+            last > 50,
+            1.0,
+            9,
+            0,
+            ((10.0, 1e-9 * last),),
+        )
+        for last in (20, 50, 5000)
+    ]
+    history.write([Record("holdover_episode", each.exit_ns, tags, fields_of(each)) for each in episodes])
     history.close()
     words = ["holdover", "gm", "--directory", str(tmp_path), "--limit", "5us", "--horizon", "60"]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert "Holdovers that are over: 3, median 50.0 s, longest 83.3 min\n" in told
+    assert "largest time error 5.000 ms, median step at the end 2.000 us, median rate 1e-08\n" in told
+    assert "1 of the 3 forecasts made in them held throughout" in told
+    assert main([*words, "--json", "--to", "2027-01-15T08:01:40Z"]) == 0  # the longest ends after that
+    past = json.loads(capsys.readouterr().out)["history"]
+    assert (past["episodes"], past["longest_s"], past["held"]) == (2, 50.0, 0)
+    (after,) = past["after"]
+    assert (after["elapsed_s"], after["episodes"]) == (10.0, 2)
+    assert [after[name] for name in ("p50_s", "p90_s", "p99_s")] == pytest.approx([3.5e-8, 4.7e-8, 4.97e-8])
+    assert main([*words, "--from", "2027-01-15T08:01:35Z"]) == 3  # five samples
+    told = capsys.readouterr()
+    assert told.out.startswith("Holdovers that are over: 3")
+    assert "too few" in told.err
     assert main(words) == 0
     assert capsys.readouterr().out.startswith("gm stays within 5 us for the whole 60.0 s")
     assert main(["holdover", "nobody", "--directory", str(tmp_path)]) == 2

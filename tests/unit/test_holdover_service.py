@@ -20,7 +20,7 @@ from timesync.export.prometheus import render
 from timesync.export.samples import HOLDOVER_STATES, samples
 from timesync.holdover.detect import State
 from timesync.holdover.tail import Tail
-from timesync.holdover_service import HoldoverService
+from timesync.holdover_service import HoldoverService, episode_of, fields_of
 from timesync.model import Event, Record
 from timesync.settings import HoldoverSettings, HttpSettings, ProbeSettings, SiteSettings, SpoolSettings, TargetSettings
 from timesync.store.lineprotocol import encode
@@ -99,6 +99,20 @@ def test_a_holdover_that_is_over_is_a_record(tmp_path: Path) -> None:
     assert fields["duration_s"] == pytest.approx(200 * 16, rel=0.15)
     assert fields["held"] is True
     assert fields["judged"] > 100
+    # What was promised of its last sample, by the forecast that was made as soon as it could be.
+    assert abs(fields["end_s"] - fields["promised_s"]) < 3 * fields["promised_u_s"]
+    assert fields["end_s"] == pytest.approx(200 * 16 * 50e-9, rel=0.05)
+    assert fields["after_10min_s"] == pytest.approx(600 * 50e-9, abs=15e-6)
+    assert "after_1h_s" not in fields
+    assert fields_of(episode_of(fields)) == fields
+    assert encode(found[0])
+    current = Current("s", "p")
+    current.add_target("a", protocol="ntp", interval_s=16.0)
+    current.observe(found[0], 0.0)
+    text = render(samples(current.snapshot(1e6, {})))[0].decode()
+    for name, value in (("episodes_total", "1"), ("episodes_judged_total", "1"), ("episodes_held_total", "1")):
+        assert re.search(rf"timesync_holdover_{name}\{{[^}}]*\}} {value}\.0\n", text)
+    assert re.search(r"timesync_holdover_last_max_error_seconds\{[^}]*\} 0\.0001[56]", text)
     assert BEGIN + 400 * 16 * NS <= found[0].at_ns <= BEGIN + 425 * 16 * NS
 
 

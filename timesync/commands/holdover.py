@@ -20,6 +20,7 @@ from timesync.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from timesync.holdover.episodes import History as Past
     from timesync.holdover_report import Outlook, Series
 
 __all__ = ["add_parser", "run"]
@@ -33,7 +34,7 @@ than it was seen to run. Of a target that has lost its source, give --from the i
 examples:
   timesync holdover ntp1                                 from the history of the demonstration, 1 us, 24 h
   timesync holdover gm --limit 100ns --limit 1us --horizon 3d --directory /var/lib/timesync --plot gm.svg
-  timesync holdover ntp1 --from 2026-11-01T08:14 --backtest
+  timesync holdover ntp1 --from 2026-11-01T08:14Z --backtest
   timesync holdover rubidium.csv --column x_ns --time-column mjd --limit 1.1us --horizon 24h --confidence 0.99
   timesync holdover phase.txt --tau0 1 --json | jq .limits[0].within_s
 
@@ -112,16 +113,20 @@ def _outlook(args: argparse.Namespace, say: Callable[[str], None]) -> Outlook | 
     """The answer; None where too little is known, which is told."""
     from timesync.holdover import learn, predict  # noqa: PLC0415 - numpy, which --help does not need
     from timesync.holdover.backtest import backtest  # noqa: PLC0415 - as above
-    from timesync.holdover_report import Outlook  # noqa: PLC0415 - as above
+    from timesync.holdover_report import Outlook, history_document, history_lines  # noqa: PLC0415 - as above
 
     series = _series(args, say)
+    past = None if _is_file(args) else _past(args)
     limits = args.limit or [1e-6]
     say("learning the clock")
     try:
         belief = learn(series.t_s, series.x_s)
     except DataError as error:
         if args.json:
-            print(json.dumps({"status": INSUFFICIENT, "source": series.source, "reason": str(error)}))
+            told = None if past is None else history_document(past)
+            print(json.dumps({"status": INSUFFICIENT, "source": series.source, "reason": str(error), "history": told}))
+        elif past is not None:
+            print("\n".join(history_lines(past)))
         print(f"timesync: {series.source}: {error}", file=sys.stderr)
         return None
     say("forecasting")
@@ -137,14 +142,33 @@ def _outlook(args: argparse.Namespace, say: Callable[[str], None]) -> Outlook | 
     if args.backtest:
         say("judging forecasts on the record")
         judged = backtest(series.t_s, series.x_s, min(args.horizon, series.span_s / 4), confidence=args.confidence)
-    return Outlook(series, prediction, judged)
+    return Outlook(series, prediction, judged, past)
 
 
 def _series(args: argparse.Namespace, say: Callable[[str], None]) -> Series:
     say(f"reading {args.source}")
-    if args.source == "-" or Path(args.source).is_file():
+    if _is_file(args):
         return _from_file(args, say)
     return _from_history(args)
+
+
+def _is_file(args: argparse.Namespace) -> bool:
+    return args.source == "-" or Path(args.source).is_file()
+
+
+def _past(args: argparse.Namespace) -> Past | None:
+    """What came of the target's holdovers that were over before --to; None if there was none."""
+    from timesync.holdover.episodes import history  # noqa: PLC0415 - numpy, which files of phase need, too
+    from timesync.holdover_service import EPISODE, episode_of  # noqa: PLC0415 - as above
+    from timesync.store.local import History, Selection  # noqa: PLC0415 - sqlite, which files do not need
+
+    found = History(history_file(args), read_only=True)
+    try:
+        rows = [record.fields for record in found.records(Selection(EPISODE, args.source))]
+    finally:
+        found.close()
+    end_ns = math.inf if args.end is None else args.end
+    return history([episode_of(row) for row in rows if int(row["exit_ns"]) <= end_ns])
 
 
 def _from_file(args: argparse.Namespace, say: Callable[[str], None]) -> Series:

@@ -11,12 +11,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from timesync.holdover.clock import Floats
     from timesync.holdover.forecast import Forecast
 
-__all__ = ["Episode", "History", "episode", "history"]
+__all__ = ["MARKS", "Episode", "History", "episode", "history"]
+
+MARKS = {
+    "10s": 10.0,
+    "1min": 60.0,
+    "10min": 600.0,
+    "1h": 3600.0,
+    "4h": 14_400.0,
+    "1d": 86_400.0,
+    "7d": 604_800.0,
+}
+"""Elapsed times, s, at which the time error of a holdover is kept for the statistics of many; by the name they are stored under."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +36,9 @@ class Episode:
 
     max_abs_s: largest |time error|. end_step_s: time error after the exit minus the last before. rate: fitted fractional
     frequency while it lasted, drift the same in 1/s. held: whether the forecast's band held throughout; inside: share of the
-    samples inside; judged: how many there were. gaps: intervals more than twice the usual one.
+    samples inside; judged: how many there were. end_s: the last time error of it that was judged; promised_s, promised_u_s: what
+    the forecast had said of that instant, with its standard uncertainty. gaps: intervals more than twice the usual one. after_s:
+    (elapsed time, time error) at those of `MARKS` that it lasted.
     """
 
     entry_ns: int
@@ -39,6 +52,10 @@ class Episode:
     inside: float | None
     judged: int
     gaps: int
+    after_s: tuple[tuple[float, float], ...] = ()
+    end_s: float | None = None
+    promised_s: float | None = None
+    promised_u_s: float | None = None
 
     @property
     def duration_s(self) -> float:
@@ -67,7 +84,7 @@ def episode(
         fitted = np.polynomial.Polynomial.fit(t_s, x_s, order).convert().coef
         rate = float(fitted[1]) if fitted.size > 1 else 0.0
         drift = 2 * float(fitted[2]) if fitted.size > 2 else None
-    held = inside = None
+    held = inside = end = promised = promised_u = None
     judged = 0
     if forecast is not None:
         ahead = t_s - forecast_at_s
@@ -79,6 +96,10 @@ def episode(
             )
             good = (x_s[within] >= low) & (x_s[within] <= high)
             held, inside = bool(np.all(good)), float(np.mean(good))
+            end, last = float(x_s[within][-1]), float(ahead[within][-1])
+            promised, promised_u = (
+                float(np.interp(last, forecast.t_s, each)) for each in (forecast.mean_s, forecast.u_s)
+            )
     intervals = np.diff(t_s)
     gaps = int(np.count_nonzero(intervals > 2 * np.median(intervals))) if intervals.size else 0
     return Episode(
@@ -93,57 +114,66 @@ def episode(
         inside,
         judged,
         gaps,
+        tuple((at, float(np.interp(at, t_s, x_s))) for at in MARKS.values() if there and t_s[0] <= at <= t_s[-1]),
+        end,
+        promised,
+        promised_u,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Many episodes of one target: how many, how long, how far, how fast, and how many forecasts held of those judged."""
+    """Many episodes of one target: how many, how long, how far, how fast, and how many forecasts held of those judged.
+
+    What none of them has is None. elapsed_s: marks that some of them lasted, so many each (lasted); percentiles_s: the 50th, 90th
+    and 99th of |time error| then.
+    """
 
     episodes: int
     median_duration_s: float
     longest_s: float
-    max_abs_s: float
-    median_end_step_s: float
-    median_rate: float
+    max_abs_s: float | None
+    median_end_step_s: float | None
+    median_rate: float | None
     judged: int
     held: int
     elapsed_s: tuple[float, ...]
+    lasted: tuple[int, ...]
     percentiles_s: tuple[tuple[float, float, float], ...]
 
 
-def history(
-    episodes: Sequence[Episode], errors: Sequence[tuple[Floats, Floats]] = (), elapsed_s: Sequence[float] = ()
-) -> History | None:
-    """Statistics of episodes; None if there are none.
-
-    errors: of each, time since entry (s) and time error since entry (s); for each of elapsed_s the 50th, 90th and 99th
-    percentile of its size then, over the episodes that lasted so long.
-    """
+def history(episodes: Sequence[Episode]) -> History | None:
+    """Statistics of episodes, of sizes without their signs; None if there are none."""
     if not episodes:
         return None
-    rows, kept = [], []
-    for at in elapsed_s:
-        sizes = [abs(float(np.interp(at, t, x))) for t, x in errors if t.size and t[0] <= at <= t[-1]]
+    rows, kept, lasted = [], [], []
+    for mark in MARKS.values():
+        sizes = [abs(x) for each in episodes for at, x in each.after_s if at == mark]
         if sizes:
             middle, high, highest = np.percentile(sizes, [50, 90, 99]).tolist()
             rows.append((middle, high, highest))
-            kept.append(at)
-
-    def of(values: Sequence[float | None]) -> Floats:
-        there = [abs(value) for value in values if value is not None]
-        return np.array(there or [0.0])
-
-    durations = np.array([each.duration_s for each in episodes])
+            kept.append(mark)
+            lasted.append(len(sizes))
+    durations = [each.duration_s for each in episodes]
+    most = _sizes(each.max_abs_s for each in episodes)
     return History(
         len(episodes),
         float(np.median(durations)),
-        float(durations.max()),
-        float(of([each.max_abs_s for each in episodes]).max()),
-        float(np.median(of([each.end_step_s for each in episodes]))),
-        float(np.median(of([each.rate for each in episodes]))),
+        max(durations),
+        max(most, default=None),
+        _median(_sizes(each.end_step_s for each in episodes)),
+        _median(_sizes(each.rate for each in episodes)),
         sum(each.held is not None for each in episodes),
         sum(each.held is True for each in episodes),
         tuple(kept),
+        tuple(lasted),
         tuple(rows),
     )
+
+
+def _sizes(values: Iterable[float | None]) -> list[float]:
+    return [abs(value) for value in values if value is not None]
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return float(np.median(values)) if values else None
