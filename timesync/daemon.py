@@ -148,6 +148,7 @@ class Daemon:
             ready=self._ready,
             pages=(*pages, *page.pages()),
             stopping=page.close,
+            tell=self._report,
         )
         return page, server
 
@@ -183,7 +184,6 @@ class Daemon:
     async def _run(self, started: Callable[[], None]) -> None:
         if self._server is not None:
             await self._server.listen()
-            self.exposition.set_certificate_expiry(self._server.certificate_expires_ns)
         self._show_targets(self.settings)
         self._compute_stability(self.settings)
         self._look_at_descriptors()
@@ -372,6 +372,7 @@ class Daemon:
             self._judge(self._heartbeat_s, spool)
 
     def _judge(self, now_s: float, spool: SpoolStatus) -> None:
+        certificate_ns = None if self._server is None else self._server.certificate_expires_ns
         self.alerts.tick(
             now_s,
             self.measuring.pipeline.states,
@@ -380,9 +381,10 @@ class Daemon:
             leap_disagreements=self._leaps.disagreements,
             leap_expires_ns=self._leaps.expires_ns,
             foreseen=self._foreseen,
-            certificate_expires_ns=None if self._server is None else self._server.certificate_expires_ns,
+            certificate_expires_ns=certificate_ns,
         )
         self._messengers.tick()
+        self.exposition.set_certificate_expiry(certificate_ns)
         self.exposition.set_leap_disagreements(self._leaps.disagreements)
         self.exposition.set_alerts(self.alerts.counts())
         self.exposition.set_notifications(self._messengers.counts)
@@ -428,6 +430,8 @@ class Daemon:
         """Take the configuration as it is now; one that is bad, or cannot be put into service, changes nothing."""
         assert self._read is not None
         before = self.settings.targets
+        if self._server is not None:
+            self._server.renew()
         self._notifier.send(systemd.reloading(time.monotonic_ns() // 1000))
         try:
             await self._adopt(await asyncio.to_thread(self._read))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from support.certificates import make_certificate, serial_of
 
 from probes.simulated import DemonstrationNetwork
 from timesync import daemon as module
@@ -144,6 +145,21 @@ async def test_a_reload_keeps_what_did_not_change_and_opens_what_is_new(tmp_path
         assert "drifting" not in (await get(daemon, "/metrics"))[1]
     await network.stop()
     assert "reloaded" in events(tmp_path)
+
+
+async def test_a_reload_takes_a_renewed_certificate(tmp_path: Path) -> None:
+    network, settings = await demonstration(tmp_path)
+    certificate, key = make_certificate(tmp_path, 1)
+    settings = replace(settings, http=replace(settings.http, tls_certificate=certificate, tls_key=key))
+    async with running(settings, reload=lambda: settings) as daemon:
+        await until(lambda: bool(daemon.urls))
+        make_certificate(tmp_path, 2)
+        os.kill(os.getpid(), signal.SIGHUP)
+        async with asyncio.timeout(20):
+            while await asyncio.to_thread(serial_of, daemon.urls[0]) != 2:
+                await asyncio.sleep(0.05)
+    await network.stop()
+    assert "certificate_renewed" in events(tmp_path)
 
 
 async def test_a_bad_configuration_at_reload_changes_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import datetime as dt
 import hashlib
-import ipaddress
 import ssl
 import subprocess
 from dataclasses import replace
@@ -14,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from support.certificates import make_certificate, secret, serial_of
 from support.installed import program
 
 from timesync.errors import DataError, TimesyncError
 from timesync.settings import HttpSettings
 from timesync.web import guard
+from timesync.web.certificate import Certificate
+from timesync.web.health import Check
 from timesync.web.listening import is_loopback, unsafe
 from timesync.web.passwords import fits, make_line, read_passwords
 from timesync.web.server import WebServer
@@ -29,38 +28,15 @@ from timesync.web.server import WebServer
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from timesync.model import Event
+
 PASSWORD = "correct horse"
 TOKEN = "s3cret-token"
 
 
-def secret(path: Path, text: str) -> Path:
-    path.write_text(text)
-    path.chmod(0o600)
-    return path
-
-
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "probe")])
-    now = dt.datetime.now(dt.UTC)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (tmp_path / "probe.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return tmp_path / "probe.crt", secret(tmp_path / "probe.key", private.decode())
+    return make_certificate(tmp_path, 1)
 
 
 @pytest.fixture
@@ -70,8 +46,8 @@ async def serve():
     async def nothing() -> bytes:
         return b"timesync_up 1\n"
 
-    async def start(settings: HttpSettings) -> str:
-        server = WebServer(settings, title="t", metrics=nothing, alive=list, ready=list)
+    async def start(settings: HttpSettings, **more: Any) -> str:
+        server = WebServer(settings, **{"title": "t", "metrics": nothing, "alive": list, "ready": list, **more})
         await server.start()
         running.append(server)
         return server.urls[0]
@@ -152,7 +128,7 @@ async def test_every_address_wants_the_password_and_a_change_of_the_file_counts_
     path = secret(tmp_path / "passwords", f"# people\n{make_line('anna', PASSWORD)}\n")
     url = await serve(HttpSettings(port=0, password_file=path))
     good = basic("anna", PASSWORD)
-    for address in ("/", "/metrics", "/healthz", "/readyz", "/none"):
+    for address in ("/", "/metrics", "/none", "/healthz/", "/runbooks"):
         assert await status_of(url, address) == 401
     assert [await status_of(url, headers=good) for _ in range(3)] == [200, 200, 200]
     for name, password in (("anna", "wrong"), ("anna", ""), ("ben", PASSWORD), ("token", "")):
@@ -168,6 +144,91 @@ async def test_every_address_wants_the_password_and_a_change_of_the_file_counts_
         assert answer.status == 500  # open to others: it protects nothing
         assert "chmod 0600" in (text := await answer.text())
         assert secret_text.rpartition("$")[2] not in text
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_a_container_may_ask_without_a_secret_whether_all_is_well_and_learns_no_more(
+    tmp_path: Path, serve, path: str
+) -> None:
+    seen = [Check("spool", well=False, detail="the disk is full")]
+    token = secret(tmp_path / "token", TOKEN)
+    url = await serve(HttpSettings(port=0, token_file=token), alive=lambda: seen, ready=lambda: seen)
+    async with aiohttp.ClientSession(url) as session:
+        async with session.get(path) as answer:
+            assert (answer.status, await answer.json()) == (503, {"status": "failing"})
+        async with session.get(path, headers={"Authorization": f"Bearer {TOKEN}"}) as answer:
+            assert (await answer.json())["checks"][0]["detail"] == "the disk is full"
+        async with session.get(path, headers={"Authorization": "Bearer wrong"}) as answer:
+            assert answer.status == 401
+        seen.clear()
+        async with session.get(path) as answer:
+            assert (answer.status, await answer.json()) == (200, {"status": "ok"})
+
+
+async def test_by_tls_a_browser_is_told_to_come_back_by_tls_only(serve, certificate) -> None:
+    plain = await serve(HttpSettings(port=0))
+    secure = await serve(HttpSettings(port=0, tls_certificate=certificate[0], tls_key=certificate[1]))
+    trusting = ssl.create_default_context(cafile=str(certificate[0]))
+    async with aiohttp.ClientSession() as session:
+        async with session.get(plain + "/metrics") as answer:
+            assert "Strict-Transport-Security" not in answer.headers  # RFC 6797 section 7.2
+        async with session.get(secure + "/metrics", ssl=trusting) as answer:
+            assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+# A certificate that is renewed.
+
+
+async def test_a_renewed_certificate_is_taken_at_a_reload_and_by_itself(tmp_path: Path, serve, monkeypatch) -> None:
+    monkeypatch.setattr("timesync.web.server.CERTIFICATE_EVERY_S", 0.05)
+    told: list[Event] = []
+    files = make_certificate(tmp_path, 1)
+    url = await serve(HttpSettings(port=0, tls_certificate=files[0], tls_key=files[1]), tell=told.append)
+    assert await asyncio.to_thread(serial_of, url) == 1
+    make_certificate(tmp_path, 2)
+    async with asyncio.timeout(10):
+        while await asyncio.to_thread(serial_of, url) != 2:
+            await asyncio.sleep(0.02)
+    assert [event.kind for event in told] == ["certificate_renewed"]
+
+
+async def test_a_renewal_that_is_wrong_is_told_once_and_the_one_before_serves_on(
+    tmp_path: Path, serve, monkeypatch
+) -> None:
+    monkeypatch.setattr("timesync.web.server.CERTIFICATE_EVERY_S", 0.05)
+    told: list[Event] = []
+    files = make_certificate(tmp_path, 1)
+    url = await serve(HttpSettings(port=0, tls_certificate=files[0], tls_key=files[1]), tell=told.append)
+    other = tmp_path / "other"
+    other.mkdir()
+    files[0].write_bytes(make_certificate(other, 2)[0].read_bytes())  # the key does not belong to it
+    await asyncio.sleep(0.5)
+    assert [event.kind for event in told] == ["certificate_refused"]
+    assert "belong together" in told[0].text
+    assert "PRIVATE KEY" not in told[0].text
+    assert await asyncio.to_thread(serial_of, url) == 1
+    secret(files[1], (other / "probe.key").read_text())
+    await asyncio.sleep(0.3)
+    assert [event.kind for event in told] == ["certificate_refused", "certificate_renewed"]
+    assert await asyncio.to_thread(serial_of, url) == 2
+
+
+def test_a_renewal_that_is_half_written_is_waited_for(tmp_path: Path) -> None:
+    files = make_certificate(tmp_path, 1)
+    used = Certificate(*files)
+    assert not used.renew(patient=True)
+    whole = tmp_path / "new"
+    whole.mkdir()
+    new = make_certificate(whole, 2)
+    files[0].write_bytes(new[0].read_bytes())
+    assert not used.renew(patient=True)  # the key is still to come
+    secret(files[1], new[1].read_text())
+    assert used.renew(patient=True)
+    assert not used.renew(patient=False)
+    secret(files[1], "nothing")
+    with pytest.raises(TimesyncError, match="belong together"):
+        used.renew(patient=False)  # somebody has asked: now, and not at the next look
+    assert not used.renew(patient=False)  # and not again
 
 
 async def test_guesses_are_slow_and_do_not_pile_up(tmp_path: Path, serve, monkeypatch) -> None:
@@ -248,7 +309,7 @@ def test_the_command_prints_a_line_that_fits() -> None:
 
 
 async def test_until_when_the_served_certificate_is_valid_is_known(certificate) -> None:
-    """What was read at the start counts, whatever is in the file since."""
+    """What is served counts, whatever is in the file since: one that cannot be used does not take its place."""
 
     async def metrics() -> bytes:
         return b""
@@ -258,6 +319,7 @@ async def test_until_when_the_served_certificate_is_valid_is_known(certificate) 
     assert server.certificate_expires_ns is None
     await server.start()
     certificate[0].write_bytes(b"")
+    server.renew()
     left_s = server.certificate_expires_ns / 1e9 - dt.datetime.now(dt.UTC).timestamp()
     await server.stop()
     assert 86_000 < left_s <= 86_400

@@ -450,7 +450,7 @@ KINDS: tuple[AlertKind, ...] = (
         0,
         60,
         "the TLS certificate of [http] ends within two weeks; then browsers and Prometheus refuse the page and /metrics",
-        "renew it where tls_certificate points to, and restart the probe",
+        "renew it where tls_certificate points to: it is taken within half a minute, without a restart",
         below=True,
     ),
     AlertKind(

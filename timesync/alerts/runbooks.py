@@ -153,8 +153,8 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     "certificate_expiring": (
         "`openssl x509 -enddate -noout -in FILE` on what `tls_certificate` of `[http]` names.",
         (
-            "Is the file newer than what is served? It is read at the start: `systemctl restart timesync-probe`. Measuring pauses "
-            "for a second or two; nothing that is stored is lost."
+            "Is the file newer than what is served? Then it could not be used: the event `certificate_refused` says "
+            "why. A good one is taken within half a minute, or at once by `systemctl reload timesync-probe`."
         ),
         "Prometheus trusts it by `ca_file`: give it the new issuer too, where that has changed.",
     ),

@@ -167,7 +167,7 @@ INFLUXDB = Table(
 HTTP = Table(
     "http",
     "Where the page and its API, /metrics, /healthz and /readyz are served. An address beyond loopback takes TLS and a token or "
-    "passwords, which every request must then carry.",
+    "passwords, which every request must then carry; /healthz and /readyz say without them whether all is well, and no more.",
     (
         Key("enabled", Type.SWITCH, "serve them", "true", default=True, wrong_names=("enable", "on")),
         Key(
@@ -182,7 +182,7 @@ HTTP = Table(
         Key(
             "tls_certificate",
             Type.FILE,
-            "the server's certificate and what it is signed by, PEM",
+            "the server's certificate and what it is signed by, PEM; a renewed one is taken without a restart",
             '"probe.crt"',
             wrong_names=("certificate", "cert", "tls_cert", "ssl_certificate", "cert_file"),
         ),

@@ -1,9 +1,10 @@
 """Who may read: nobody from elsewhere without TLS and a secret, and no page of another site through somebody's browser.
 
 Rule: on loopback everybody of this machine may read. On any other address the server starts only with TLS and a token or passwords,
-and each request must carry one of them. Secrets are compared in constant time, are in no message, and are read again when their
-file changes. Without a secret a request must name the server by an address or as localhost: a foreign name that points here is
-how a web page reads what is on loopback (DNS rebinding).
+and each request must carry one of them, but for the question whether the probe is alive or ready, which is answered in a word.
+Secrets are compared in constant time, are in no message, and are read again when their file changes. Without a secret a request
+must name the server by an address or as localhost: a foreign name that points here is how a web page reads what is on loopback
+(DNS rebinding).
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
 
     from timesync.settings import HttpSettings
 
-__all__ = ["Guard"]
+__all__ = ["OPEN", "Guard"]
+
+OPEN = frozenset({"/healthz", "/readyz"})
+"""What answers without a secret, too, because a container's health check has none: whether all is well, and nothing else."""
 
 TOKEN_USER = "token"  # noqa: S105 - the name by which a browser gives the token as a password
 WAITING = 8  # passwords being checked at once; each takes 16 MiB and some 50 ms
@@ -53,17 +57,29 @@ class Guard:
         self._turn = asyncio.Lock()
         self._waiting = 0
 
+    @property
+    def _has_secret(self) -> bool:
+        return self._token is not None or self._passwords is not None
+
+    def vouches(self, request: web.Request) -> bool:
+        """Whether a request that was let through may learn more than `OPEN` tells: it carried the secret, or needs none."""
+        return not self._has_secret or bool(request.headers.get("Authorization"))
+
     @web.middleware
     async def middleware(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Let the request through, or say why not."""
-        if self._token is None and self._passwords is None:
-            if not self._is_named_well(request):
-                text = "this name is not the probe's: use its address or localhost\n"
-                return web.Response(status=421, text=text)
-            return await handler(request)
         header = request.headers.get("Authorization", "")
+        if not self._has_secret and not self._is_named_well(request):
+            return web.Response(status=421, text="this name is not the probe's: use its address or localhost\n")
+        if not self._has_secret or (not header and request.path in OPEN):
+            return await handler(request)
+        return await self._if_allowed(header, request, handler)
+
+    async def _if_allowed(
+        self, header: str, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
         try:
             allowed = await self._allowed(header)
         except (StoreError, DataError, OSError) as error:

@@ -13,10 +13,11 @@ framing or caching; what comes from outside is escaped.
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import logging
-import ssl
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,13 +25,14 @@ from aiohttp import web
 
 from timesync import __version__
 from timesync.errors import TimesyncError
+from timesync.model import Event, Severity
+from timesync.web.certificate import Certificate
 from timesync.web.guard import Guard
 from timesync.web.health import is_well, report
 from timesync.web.listening import unsafe
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from pathlib import Path
 
     from timesync.settings import HttpSettings
     from timesync.web.health import Check
@@ -53,7 +55,11 @@ SECURITY_HEADERS = {
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }
 
+# RFC 6797: a browser that has been here by TLS comes back by nothing else for a year.
+STRICT_TRANSPORT = {"Strict-Transport-Security": "max-age=31536000"}
+
 _COMPRESS_ABOVE_BYTES = 8192
+CERTIFICATE_EVERY_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ def make_application(
     ready: Callable[[], Sequence[Check]],
     pages: Sequence[Page] = (),
     guard: Guard | None = None,
+    tls: bool = False,
 ) -> web.Application:
     """The aiohttp application. `title` names the site and the probe; the others give the facts, when they are asked for.
 
@@ -86,11 +93,11 @@ def make_application(
             response.enable_compression()  # if the scraper accepts it; large bodies are compressed in a thread
         return response
 
-    async def show_alive(_request: web.Request) -> web.Response:
-        return _checks(alive())
+    async def show_alive(request: web.Request) -> web.Response:
+        return _checks(alive(), brief=guard is not None and not guard.vouches(request))
 
-    async def show_ready(_request: web.Request) -> web.Response:
-        return _checks(ready())
+    async def show_ready(request: web.Request) -> web.Response:
+        return _checks(ready(), brief=guard is not None and not guard.vouches(request))
 
     standard = (
         Page("/metrics", "Metrics, for Prometheus", show_metrics),
@@ -105,7 +112,13 @@ def make_application(
 
     middlewares = [guard.middleware] if guard is not None else []
     application = web.Application(client_max_size=1024, middlewares=middlewares)
-    application.on_response_prepare.append(_add_headers)
+    headers = SECURITY_HEADERS | STRICT_TRANSPORT if tls else SECURITY_HEADERS
+
+    async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(headers)
+        response.headers.setdefault("Cache-Control", "no-store")
+
+    application.on_response_prepare.append(add_headers)
     for page in everything:
         application.router.add_get(page.path, page.handler)
     if all(page.path != "/" for page in pages):
@@ -113,13 +126,10 @@ def make_application(
     return application
 
 
-async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(SECURITY_HEADERS)
-    response.headers.setdefault("Cache-Control", "no-store")
-
-
-def _checks(checks: Sequence[Check]) -> web.Response:
-    body = json.dumps(report(checks), indent=2) + "\n"
+def _checks(checks: Sequence[Check], *, brief: bool) -> web.Response:
+    """What was seen; `brief`: only whether all is well, for whom nobody has vouched."""
+    found = report(checks)
+    body = json.dumps({"status": found["status"]} if brief else found, indent=2) + "\n"
     return web.Response(text=body, content_type="application/json", status=200 if is_well(checks) else 503)
 
 
@@ -148,12 +158,18 @@ class WebServer:
         ready: Callable[[], Sequence[Check]],
         pages: Sequence[Page] = (),
         stopping: Callable[[], Awaitable[None]] | None = None,
+        tell: Callable[[Event], None] = lambda event: None,  # noqa: ARG005 - nobody wants to hear
     ) -> None:
-        """`stopping` is awaited before open answers are waited for: it ends those that would go on for ever."""
+        """`stopping` is awaited before open answers are waited for: it ends those that would go on for ever. `tell` hears of
+        renewed certificates.
+        """
         self._settings = settings
-        self._certificate_expires_ns: int | None = None
+        self._tell = tell
+        self._certificate: Certificate | None = None
+        self._watch: asyncio.Task[None] | None = None
+        tls = settings.tls_certificate is not None
         application = make_application(
-            title=title, metrics=metrics, alive=alive, ready=ready, pages=pages, guard=Guard(settings)
+            title=title, metrics=metrics, alive=alive, ready=ready, pages=pages, guard=Guard(settings), tls=tls
         )
         if stopping is not None:
             application.on_shutdown.append(lambda _application: stopping())
@@ -166,14 +182,37 @@ class WebServer:
         settings = self._settings
         if lacking := unsafe(settings):
             raise TimesyncError(f"[http]: {settings.host} is not loopback, and there is no {', no '.join(lacking)}")
-        context = _tls(settings)
-        self._certificate_expires_ns = _expiry_ns(settings.tls_certificate)
+        if settings.tls_certificate is not None and settings.tls_key is not None:
+            self._certificate = Certificate(settings.tls_certificate, settings.tls_key)
+        context = self._certificate.context if self._certificate is not None else None
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, settings.host, settings.port, ssl_context=context).start()
         except OSError:
             await self._runner.cleanup()
             raise
+        if self._certificate is not None:
+            self._watch = asyncio.create_task(self._look(), name="certificate")
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(CERTIFICATE_EVERY_S)
+            self.renew(patient=True)
+
+    def renew(self, *, patient: bool = False) -> None:
+        """Take the certificate's files as they are now; what came of it is an event. See `Certificate.renew`."""
+        if self._certificate is None:
+            return
+        try:
+            renewed = self._certificate.renew(patient=patient)
+        except TimesyncError as error:
+            text = f"{error}. The one before is still in use"
+            self._tell(Event("certificate_refused", time.time_ns(), Severity.ERROR, text))
+            return
+        if renewed:
+            self._tell(
+                Event("certificate_renewed", time.time_ns(), Severity.INFO, "the page's certificate is the new one")
+            )
 
     async def listen(self) -> None:
         """`start`, with a remedy where it cannot. Raises TimesyncError."""
@@ -195,38 +234,13 @@ class WebServer:
     @property
     def certificate_expires_ns(self) -> int | None:
         """Until when the certificate that is served is valid, Unix ns; None without TLS, or before the start."""
-        return self._certificate_expires_ns
+        return self._certificate.expires_ns if self._certificate is not None else None
 
     async def stop(self) -> None:
         """Stop listening, after the answers under way (2 s at most)."""
+        if self._watch is not None:
+            self._watch.cancel()
         await self._runner.cleanup()
-
-
-def _tls(settings: HttpSettings) -> ssl.SSLContext | None:
-    if settings.tls_certificate is None or settings.tls_key is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        text = (
-            f"[http]: tls_certificate and tls_key cannot be used: {error}. See that they are PEM, and belong together"
-        )
-        raise TimesyncError(text) from error
-    return context
-
-
-def _expiry_ns(certificate: Path | None) -> int | None:
-    if certificate is None:
-        return None
-    from cryptography.x509 import load_pem_x509_certificate  # noqa: PLC0415 - most probes serve on loopback, without
-
-    try:
-        served = load_pem_x509_certificate(certificate.read_bytes())  # the first in the file is the server's own
-    except (OSError, ValueError):  # what OpenSSL took and this does not: then nothing is known
-        return None
-    return round(served.not_valid_after_utc.timestamp()) * 10**9
 
 
 def _url(scheme: str, address: tuple[str, int] | tuple[str, int, int, int]) -> str:
