@@ -78,6 +78,7 @@ def check_sums(found: Explanation) -> None:
     assert found.u_s is not None
     assert fsum(line.sensitivity * line.value_s for line in found.budget) == pytest.approx(found.value_s, abs=1e-15)
     assert sqrt(fsum(line.contribution_s**2 for line in found.budget)) == pytest.approx(found.u_s)
+    assert fsum(line.half_width_s or 0.0 for line in found.budget) == pytest.approx(found.time_error_bound_s)
     *to_utck, to_utc = found.chain
     assert fsum(step.value_s or 0.0 for step in to_utck) == pytest.approx(found.time_error_s, abs=1e-15)
     assert fsum(step.bound_s or 0.0 for step in to_utck) == pytest.approx(found.time_error_bound_s)

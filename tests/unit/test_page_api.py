@@ -6,12 +6,14 @@ import asyncio
 import csv
 import io
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 from support.openapi import mismatches
 
+from timesync.explain import explain
 from timesync.holdover_service import HoldoverService
 from timesync.model import Event, Missed, Record, Severity
 from timesync.pipeline import Pipeline
@@ -41,7 +43,7 @@ TARGETS = (
 
 def row(second: int, value_s: float | None) -> Record:
     fields: dict[str, Any] = {"offset_s": 1e-3, "bound_s": 2e-5, "delay_s": 4e-5, "claim": "valid"}
-    fields |= {"bound_path_s": 1.5e-5, "bound_tie_s": 5e-6, "u_path_s": 8e-6, "quality": "interpolated"}
+    fields |= {"bound_path_s": 1.5e-5, "bound_tie_s": 5e-6, "u_path_s": 8e-6, "u_tie_s": 3e-6, "quality": "interpolated"}
     if value_s is None:
         fields = {"claim": "timeout"}
     else:
@@ -217,13 +219,36 @@ async def test_masks_are_those_that_verdicts_are_given_by(page):
     assert limits[max(limits)] == pytest.approx(100e-9)
 
 
-async def test_traceability_tells_the_chain_and_every_part(page):
+async def test_traceability_is_the_account_that_the_command_gives(page, filled):
     session, _, _ = await page()
     found = await get(session, "traceability?target=ntp1")
+    history = History(filled, read_only=True)
+    record = history.newest("ntp1")
+    history.close()
+    assert record is not None
+    account = json.loads(json.dumps(asdict(explain(record))))
     assert found["claim"] == "valid"
-    assert [step["step"] for step in found["chain"]] == ["UTC(NIM)", "tie", "utc", "ntp1"]
-    assert [part["part"] for part in found["bound"]] == ["bound_path_s", "bound_tie_s"]  # the largest first
-    assert sum(part["value_s"] for part in found["bound"]) == pytest.approx(found["bound_s"])
+    assert found["at_ns"] == record.at_ns
+    for name in ("chain", "budget", "notes", "measurand", "time_error_s", "u_s"):
+        assert found[name] == account[name], name
+    assert [step["what"] for step in found["chain"]] == [
+        "ntp1 - probe",
+        "probe - utc",
+        "utc - UTC(NIM)",
+        "UTC - UTC(NIM)",
+    ]
+    widths = [line["half_width_s"] for line in found["budget"] if line["half_width_s"] is not None]
+    assert sum(widths) == pytest.approx(found["time_error_bound_s"])  # what the page draws as the bound
+
+
+@pytest.mark.parametrize(("table", "head"), [("budget", "quantity,value_s"), ("chain", "what,value_s")])
+async def test_both_tables_of_the_account_can_be_had(page, table, head):
+    session, _, _ = await page()
+    async with session.get(f"{PREFIX}/traceability?target=ntp1&format=csv&table={table}") as answer:
+        text = await answer.text()
+    assert text.startswith(head)
+    shown = (await get(session, "traceability?target=ntp1"))[table]
+    assert len(text.splitlines()) == 1 + len(shown)
 
 
 async def test_csv_is_what_is_shown_and_no_formula(page):

@@ -27,7 +27,7 @@ from timesync.web.live import MOST_LISTENERS, Hub, TooManyError
 from timesync.web.openapi import PREFIX, ROUTES, describe
 from timesync.web.reading import BusyError, Reader
 from timesync.web.server import Page
-from timesync.web.trace import trace
+from timesync.web.trace import HEADS, chosen, trace
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -264,7 +264,12 @@ class StatusPage:
         name = self._target(request)
         nothing: list[Record] = []
         found = await self._read(lambda history: newest(history, Selection("time_error", name), 20), nothing)
-        return _json(trace(name, found))
+        account = trace(name, chosen(found))
+        if _wants_csv(request):
+            table = _choice(request, "table", list(HEADS))
+            rows = ([row[head] for head in HEADS[table]] for row in account[table])
+            return _csv(f"{name}-{table}", HEADS[table], rows)
+        return _json(account)
 
     async def _show_openapi(self, _request: web.Request) -> web.Response:
         return _json(describe())

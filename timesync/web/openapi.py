@@ -124,7 +124,14 @@ ROUTES = (
         "text/csv",
     ),
     Route("/masks", "masks", "The ITU-T masks for MTIE and TDEV", (), shape(masks=listed(MASK))),
-    Route("/traceability", "traceability", "What the newest record of a target rests on", (_TARGET,), TRACE),
+    Route(
+        "/traceability",
+        "traceability",
+        "What the newest record of a target rests on: the chain to UTC, and the budget",
+        (_TARGET, _FORMAT, Parameter("table", {"type": "string", "enum": ["budget", "chain"]}, "of csv: which")),
+        TRACE,
+        "text/csv",
+    ),
     Route(
         "/stream",
         "stream",
