@@ -184,7 +184,10 @@ def of_holdover() -> list[dict[str, object]]:
         scenario("the line where there is no model", {**state("holdover"), **drifting}, fires("150m", name, coasts)),
         scenario(
             "it goes on until an hour more is left",
-            {**state("freerun"), within: f"{3 * 3600}+0x200 {4.5 * 3600:g}+0x200 {5.1 * 3600:g}+0x{END}"},
+            {
+                **state("freerun"),
+                within: f"{3 * 3600}+0x{steps(50)} {4.5 * 3600:g}+0x{steps(50)} {5.1 * 3600:g}+0x{END}",
+            },
             *(fires("48m", name), fires("90m", name), fires("135m")),
         ),
         scenario("an NTP server that is seen to coast", {**state("holdover"), **no_class}, fires("20m", coasts)),
@@ -201,14 +204,14 @@ def of_carried_claims() -> list[dict[str, object]]:
     }
     reference = ("reference_lost", "utc")
     back = {
-        "timesync_utc_claim_carried" + labels("t"): f"1+0x480 0+0x{END}",
-        ERROR: f"0+{30e-6 * STEP_S / 3600:g}x480 5e-06+0x{END}",
+        "timesync_utc_claim_carried" + labels("t"): f"1+0x{steps(120)} 0+0x{END}",
+        ERROR: f"0+{30e-6 * STEP_S / 3600:g}x{steps(120)} 5e-06+0x{END}",
     }
     return [
         scenario("only the bound reaches beyond the limit", lost, fires("40m", reference)),
         scenario(
             "beyond it whatever the probe's clock did",
-            {**lost, ERROR: f"5e-06+0x20 {1:g}+0x{END}"},
+            {**lost, ERROR: f"5e-06+0x{steps(5)} {1:g}+0x{END}"},
             fires("20m", reference, ("certain_breach", "t")),
         ),
         scenario(

@@ -97,6 +97,13 @@ HOLDOVER: dict[str, FieldValue] = {
     "score": 0.95,
     "every_s": 600.0,
 }
+EPISODE: dict[str, FieldValue] = {
+    "duration_s": 3600.0,
+    "max_abs_s": 2e-6,
+    "end_step_s": -1e-6,
+    "rate": 1e-9,
+    "held": True,
+}
 IN_SECONDS = {"tdev", "tierms", "mtie"}
 STATISTICS = ("adev", "oadev", "mdev", "tdev", "hdev", "ohdev", "tierms", "mtie")
 
@@ -288,7 +295,9 @@ async def test_prometheus_stores_what_was_measured_whatever_the_labels_hold(prom
 
 async def test_prometheus_knows_type_and_help_of_every_metric_that_is_shown(prometheus, probe):
     probe.told("ntp1", "holdover", HOLDOVER, protocol="ntp")
-    probe.told("ntp1", "holdover", {"within_s": 7200.0, "every_s": 600.0}, protocol="ntp", limit="1us")
+    within: dict[str, FieldValue] = {"within_s": 7200.0, "own": "tight", "every_s": 600.0}
+    probe.told("ntp1", "holdover", within, protocol="ntp", limit="1us")
+    probe.told("ntp1", "holdover_episode", EPISODE, protocol="ntp")
     probe.exposition.add_target("stack", protocol="ptp4l", interval_s=INTERVAL_S)
     probe.told("stack", "ptp_clock", STACK_CLOCK, protocol="ptp4l", clock="0c1105fffe000002")
     probe.told("stack", "ptp_port", STACK_PORT, protocol="ptp4l", clock="0c1105fffe000002", port="1")

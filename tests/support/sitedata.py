@@ -56,6 +56,13 @@ BUDGET: dict[str, FieldValue] = {
     "utc_minus_x_u_s": 1e-9,
     "utc_label": "final",
 }
+EPISODE: dict[str, FieldValue] = {
+    "duration_s": 3600.0,
+    "max_abs_s": 2e-6,
+    "end_step_s": -1e-6,
+    "rate": 1e-9,
+    "held": True,
+}
 CLOCK: dict[str, FieldValue] = {"master_offset_s": 1e-6, "mean_path_delay_s": 1e-5}
 PORT: dict[str, FieldValue] = {"port_state": "master"}
 
@@ -106,6 +113,8 @@ class SiteData:
         forecast: dict[str, FieldValue] = {"predicted_1h_s": 1e-6, "predicted_1h_u_s": 1e-7, "score": 0.95}
         self._row("holdover", "ntp1", {"state": "locked", "every_s": 600.0, **forecast})
         self._row("holdover", "ntp1", {"within_s": 7200.0, "every_s": 600.0}, limit="1us")
+        if self.turn == 1:
+            self._row("holdover_episode", "ntp1", EPISODE)
         self._row("ptp_clock", "stack", CLOCK, protocol="ptp4l", clock="0c1105fffe000002")
         self._row(
             "ptp_port", "stack", {**PORT, "rx_sync": self.turn}, protocol="ptp4l", clock="0c1105fffe000002", port="1"
