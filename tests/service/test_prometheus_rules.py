@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DAY_S = 86_400
-STEP_S = 30
+STEP_S = 60
 END = "END"  # how many steps a series goes on; put in for each scenario
 
 
