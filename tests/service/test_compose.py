@@ -6,6 +6,7 @@ Debian's influxd 1.6 stands for InfluxDB 2, which the lab cannot have: it speaks
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import urllib.error
@@ -52,6 +53,12 @@ def run(composition: Composition, here: Host, service: str, *words: str) -> subp
     return subprocess.run(argv, env=environment(), capture_output=True, text=True, timeout=60, check=False)
 
 
+def once(composition: Composition, *words: str, service: str = "probe") -> subprocess.CompletedProcess[str]:
+    """Run something in a container without a network, to its end."""
+    argv = composition.argv(service, words)
+    return subprocess.run(argv, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+
+
 def query(here: Host, expression: str) -> list[dict[str, Any]]:
     """What Prometheus answers; nothing while it is not there."""
     try:
@@ -89,14 +96,18 @@ def test_the_services_reach_each_other_by_what_the_file_and_its_secrets_give_the
             def begin(argv: Sequence[str | Path]) -> Program:
                 return ending.enter_context(Program(argv, namespace=here.name))
 
-            running = [begin([binary("influxd"), "-config", configuration])]
+            running = {"influxdb": begin([binary("influxd"), "-config", configuration])}
             try:
                 wait_until(lambda: here.call(lambda: _pings(database)), "influxd answered")
                 here.call(lambda: _users(database, secrets))
-                running += [begin(composition.argv(name, words)) for name, words in commands.items()]
+                for name, words in commands.items():
+                    running[name] = begin(composition.argv(name, words))
                 _judge(composition, here, made, database)
+                _back_up_and_restore(composition, made, running["probe"], tmp_path)
             except AssertionError as error:
-                raise AssertionError("\n".join([*(each.output[-2000:] for each in running), str(error)])) from error
+                raise AssertionError(
+                    "\n".join([*(each.output[-2000:] for each in running.values()), str(error)])
+                ) from error
     _nothing_more_than_needed(composition, made)
 
 
@@ -115,6 +126,29 @@ def _judge(composition: Composition, here: Host, made: dict[str, Any], database:
     password = Path(made["secrets"]["grafana_influx_password"]["file"]).read_text().strip()
     rows = "SELECT offset_s FROM time_error"
     wait_until(lambda: here.call(lambda: database.select(rows, u="grafana", p=password)), "Grafana's user read a row")
+
+
+def _back_up_and_restore(composition: Composition, made: dict[str, Any], probe: Program, tmp_path: Path) -> None:
+    """As deploy/README.md says: by a second container on the volume of the first, and by a shell in its place."""
+    guide = (ROOT / "deploy/README.md").read_text()
+    (folder,) = set(re.findall(r"-v /var/backups/timesync:(/\w+)", guide))
+    backups = tmp_path / "backups"
+    backups.mkdir(mode=0o700)
+    os.chown(backups, 10001, 10001)
+    made["services"]["probe"]["volumes"].append({"type": "bind", "source": str(backups), "target": folder})
+    (words,) = re.findall(r"(?m)^        (backup /.*)$", guide)
+    done = once(composition, "timesync", *words.split())
+    assert done.returncode == 0, done.stdout + done.stderr
+    probe.end()
+    since = tmp_path / "volumes" / "probe-state" / "since"
+    since.touch()
+    (script,) = re.findall(r"(?m)^        -c '(.*)'$", guide)
+    (backup,) = backups.iterdir()
+    done = once(composition, "sh", "-c", script.replace("timesync-INSTANT", backup.name))
+    assert done.returncode == 0, done.stderr
+    assert not since.exists()
+    done = once(composition, "timesync", "export", "--directory", "/var/lib/timesync")
+    assert "gateway-a" in done.stdout, done.stderr
 
 
 def _pings(database: Influxd) -> bool:
@@ -147,9 +181,7 @@ def _nothing_more_than_needed(composition: Composition, made: dict[str, Any]) ->
         (("cat", made["secrets"]["grafana_admin_password"]["file"]), False),
         (("grep", "-q", "^CapBnd:.0000000000000000$", "/proc/self/status"), True),
     ):
-        done = subprocess.run(
-            composition.argv("probe", words), env=environment(), capture_output=True, text=True, check=False
-        )
+        done = once(composition, *words)
         assert (done.returncode == 0) is allowed, f"{words}: {done.stderr}"
 
 
@@ -164,9 +196,7 @@ def test_the_databases_users_are_made_by_the_secrets_that_their_readers_hold(
     client.chmod(0o755)
     path = f"PATH=/var/lib/influxdb2:{environment()['PATH']}"
     words = ["env", path, "DOCKER_INFLUXDB_INIT_BUCKET_ID=b1", "/docker-entrypoint-initdb.d/users.sh"]
-    done = subprocess.run(
-        composition.argv("influxdb", words), env=environment(), capture_output=True, text=True, check=False
-    )
+    done = once(composition, *words, service="influxdb")
     assert done.returncode == 0, done.stderr
     passwords = {
         user: Path(made["secrets"][f"{user}_influx_password"]["file"]).read_text().strip()

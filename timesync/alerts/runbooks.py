@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from timesync.alerts.kinds import AlertKind
 
-__all__ = ["STEPS", "page"]
+__all__ = ["STEPS", "index", "page"]
 
 STEPS: Mapping[str, tuple[str, ...]] = {
     "reference_lost": (
@@ -202,6 +202,14 @@ def page() -> str:
     """The whole page, Markdown."""
     limits = "".join(f"| `{limit.name}` | {limit.error_s:g} s | {limit.source} |\n" for limit in PROFILES.values())
     return HEAD + limits + "".join("\n".join(_section(kind)) for kind in KINDS)
+
+
+def index() -> str:
+    """A table of the alerts, most urgent first, for the operator's guide (deploy/README.md)."""
+    levels = ("critical", "warning", "info")
+    kinds = sorted(KINDS, key=lambda kind: levels.index(kind.level.value))
+    rows = (f"| [{kind.name}](RUNBOOKS.md#{kind.name}) | {kind.level.value} | {kind.means} |\n" for kind in kinds)
+    return "| alert | level | means |\n|---|---|---|\n" + "".join(rows)
 
 
 def _section(kind: AlertKind) -> Iterator[str]:
