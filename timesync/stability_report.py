@@ -21,13 +21,14 @@ from timesync.text import aligned, offset_text, size_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from timesync.stability import Stability
+    from timesync.stability import Levels, Stability
+    from timesync.stability.level_limits import Level
     from timesync.stability.masks import Mask, Verdict
     from timesync.stability.result import Floats, Kind
 
 __all__ = ["Analysis", "Data", "csv_text", "document", "label", "table", "verdict_lines"]
 
-LEVEL_NAMES = {"cte": "cTE", "max_abs_te": "max|TE|"}
+LEVEL_NAMES = {"cte": "cTE", "max_abs_te": "max|TE|", "max_abs_dte": "max|dTE|"}
 _COLUMNS = ("tau_s", "m", "dev", "lo", "hi", "n", "edf", "alpha")
 
 
@@ -53,11 +54,11 @@ class Data:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Analysis:
-    """One series with its results by statistic, its levels (cTE, max|TE|; empty for frequency) and the masks' verdicts."""
+    """One series with its results by statistic, its levels (none for frequency) and the masks' verdicts."""
 
     data: Data
     results: Mapping[str, Stability]
-    levels: Mapping[str, float]
+    levels: Levels | None
     verdicts: Sequence[tuple[Mask, Verdict]]
 
 
@@ -81,15 +82,32 @@ def table(analysis: Analysis) -> Iterator[str]:
     )
     for note in data.notes:
         yield f"  {note}"
-    if analysis.levels:
-        levels = analysis.levels
-        yield f"  cTE {offset_text(levels['cte'])}, max|TE| {size_text(levels['max_abs_te'])}"
+    if analysis.levels is not None:
+        yield from (f"  {line}" for line in _levels(analysis.levels))
     for name, result in analysis.results.items():
         yield ""
         yield from _statistic(name, result)
     if analysis.verdicts:
         yield ""
         yield from verdict_lines(analysis)
+
+
+def _levels(levels: Levels) -> Iterator[str]:
+    """The three levels, and below them of what their intervals are: in one line where all have the same to say."""
+    named = {"cTE": levels.cte, "max|TE|": levels.max_abs_te, "max|dTE|": levels.max_abs_dte}
+    texts = {"cTE": offset_text}
+    shown = []
+    for name, level in named.items():
+        text = texts.get(name, size_text)
+        limits = "" if math.isnan(level.lo_s) else f" ({text(level.lo_s)} to {text(level.hi_s)})"
+        shown.append(f"{name} {text(level.value_s)}{limits}")
+    yield ", ".join(shown)
+    said = {level.interval for level in named.values()}
+    if len(said) == 1:
+        yield f"interval: {said.pop()}"
+        return
+    for name, level in named.items():
+        yield f"interval of {name}: {levels.ci:g} {level.interval}"
 
 
 def _statistic(name: str, result: Stability) -> Iterator[str]:
@@ -150,7 +168,7 @@ def document(analyses: Sequence[Analysis], status: int) -> dict[str, Any]:
 
 
 def _series(analysis: Analysis) -> dict[str, Any]:
-    data = analysis.data
+    data, levels = analysis.data, analysis.levels
     return {
         "source": data.source,
         "kind": data.kind,
@@ -159,11 +177,18 @@ def _series(analysis: Analysis) -> dict[str, Any]:
         "tau0_s": data.tau0_s,
         "tau0_from": data.tau0_from,
         "notes": list(data.notes),
-        "cte_s": analysis.levels.get("cte"),
-        "max_abs_te_s": analysis.levels.get("max_abs_te"),
+        "cte_s": None if levels is None else levels.cte.value_s,
+        "max_abs_te_s": None if levels is None else levels.max_abs_te.value_s,
+        "levels": {} if levels is None else {name: _level(getattr(levels, name)) for name in LEVEL_NAMES},
         "statistics": {name: _result(name, result) for name, result in analysis.results.items()},
         "verdicts": [_verdict(mask, verdict) for mask, verdict in analysis.verdicts],
     }
+
+
+def _level(level: Level) -> dict[str, Any]:
+    limits = {"lo_s": level.lo_s, "hi_s": level.hi_s}
+    known = {name: None if math.isnan(value) else value for name, value in limits.items()}
+    return {"value_s": level.value_s, **known, "interval": level.interval}
 
 
 def _result(name: str, result: Stability) -> dict[str, Any]:

@@ -311,6 +311,22 @@ def keep(directory: Path, target: str, fields: Sequence[dict[str, Any]]) -> None
     history.close()
 
 
+def test_levels_stand_with_their_intervals(tmp_path: Path, run: Any) -> None:
+    path = tmp_path / "noise.txt"
+    np.savetxt(path, 20e-9 + 1e-9 * np.random.default_rng(8).standard_normal(500))
+    text = run(str(path), "--tau0", "1").out
+    assert re.search(r"cTE \+\d+\.\d+ ns \(\+\d+\.\d+ ns to \+\d+\.\d+ ns\), max\|TE\| \d", text)
+    assert "interval of cTE: 0.683 of the cTE of the next such record" in text
+    (series,) = run(str(path), "--tau0", "1", "--json").document["series"]
+    assert set(series["levels"]) == {"cte", "max_abs_te", "max_abs_dte"}
+    level = series["levels"]["cte"]
+    assert level["lo_s"] < level["value_s"] < level["hi_s"]
+    assert series["cte_s"] == level["value_s"]
+    (bare,) = run(str(path), "--tau0", "1", "--json", "--ci", "none").document["series"]
+    assert bare["levels"]["cte"]["lo_s"] is None
+    assert bare["levels"]["cte"]["interval"] == "none: not asked for"
+
+
 def test_history_is_read_by_target_and_span(tmp_path: Path, run: Any) -> None:
     keep(tmp_path, "ntp1", [{"time_error_s": 1e-6 * (i % 5), "claim": "valid"} for i in range(400)])
     span = ("--from", "2023-11-14T22:13:30Z", "--to", "2023-11-14T22:18:20Z")  # T0 is 22:13:20

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from timesync.phase_files import PhaseFile
-    from timesync.stability import Stability
+    from timesync.stability import Levels, Stability
     from timesync.stability.masks import Mask, Verdict
     from timesync.stability.result import Floats, Integers, Kind
     from timesync.stability.taus import Taus
@@ -374,7 +374,7 @@ def _analyse(
     args: argparse.Namespace,
     say: Callable[[str], None],
 ) -> Analysis:
-    from timesync.stability import STATISTICS, cte, max_abs_te  # noqa: PLC0415 - numpy, which --help does not need
+    from timesync.stability import STATISTICS, levels  # noqa: PLC0415 - numpy, which --help does not need
     from timesync.stability_report import Analysis  # noqa: PLC0415 - as above
 
     judged = [mask.statistic for mask in masks if mask.statistic in STATISTICS]
@@ -387,20 +387,19 @@ def _analyse(
             )
         except DataError as error:
             raise DataError(f"{data.source}: {name}: {error}") from error
-    levels = {}
-    if data.kind == "phase" and data.present:
-        levels = {"cte": cte(data.x), "max_abs_te": max_abs_te(data.x)}
-    verdicts = [(mask, _judged(mask, data, results, levels)) for mask in masks]
-    return Analysis(data, results, levels, verdicts)
+    found = levels(data.x, ci=args.ci) if data.kind == "phase" and data.present else None
+    verdicts = [(mask, _judged(mask, data, results, found)) for mask in masks]
+    return Analysis(data, results, found, verdicts)
 
 
-def _judged(mask: Mask, data: Data, results: Mapping[str, Stability], levels: Mapping[str, float]) -> Verdict:
+def _judged(mask: Mask, data: Data, results: Mapping[str, Stability], levels: Levels | None) -> Verdict:
     from timesync.stability.masks import judge, judge_level  # noqa: PLC0415 - numpy, which --help does not need
 
     if mask.statistic in results:
         return judge(mask, results[mask.statistic].tau_s, results[mask.statistic].dev)
     duration_s = (data.x.size - 1) * data.tau0_s
-    return judge_level(mask, levels.get(mask.statistic, math.nan), duration_s=duration_s)
+    value_s = math.nan if levels is None else getattr(levels, mask.statistic).value_s
+    return judge_level(mask, value_s, duration_s=duration_s)
 
 
 def _status(analyses: Sequence[Analysis], taus: Taus) -> int:

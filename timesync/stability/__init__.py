@@ -9,6 +9,7 @@ makes the regular grid they take from timestamps as they came.
 
 from timesync.stability.allan import adev, hdev, mdev, oadev, ohdev, tdev
 from timesync.stability.estimate import Statistic
+from timesync.stability.level_limits import Levels, levels
 from timesync.stability.mtie import cte, dte, max_abs_te, mtie, tierms
 from timesync.stability.parabolic import pdev
 from timesync.stability.registry import STATISTICS
@@ -20,6 +21,7 @@ from timesync.stability.total import htotdev, mtotdev, totdev, ttotdev
 __all__ = [
     "STATISTICS",
     "GridSeries",
+    "Levels",
     "Stability",
     "Statistic",
     "adev",
@@ -27,6 +29,7 @@ __all__ = [
     "dte",
     "hdev",
     "htotdev",
+    "levels",
     "max_abs_te",
     "mdev",
     "mtie",

@@ -3,9 +3,11 @@
 Rule: each number stands with its source, edition and clause. Where a document bounds a mask only at its beginning the last
 piece is open. Averaging times in s, limits in s.
 
-The numbers of G.811, G.8272, G.8272.1 and G.8262 are the published ones; clause numbers, and the upper ends of the
-G.8273.2 ranges, were cited from knowledge of the documents and not compared with their text: check them against the
-edition that a contract names.
+The numbers of G.811, G.8272, G.8272.1 and G.8262 are the published ones. That the clauses have these subjects is in the tables of
+contents that ITU-T publishes: G.8272 (10/2012 to 07/2025) and G.8272.1, 6.1 time error and 6.2 wander in locked mode; G.8262
+(10/2024), 8.1 wander in locked mode; G.8273.2 (06/2023), 7.1 time error noise generation. Not compared with any text, for none
+was at hand: clause 6 of G.811, 7.3 of G.8271.1, the parts of 7.1 of G.8273.2 and the upper ends of its ranges. Check them against
+the edition that a contract names.
 """
 
 from __future__ import annotations

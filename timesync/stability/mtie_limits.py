@@ -29,7 +29,7 @@ from timesync.stability.powerlaw import NOISE_NAMES
 if TYPE_CHECKING:
     from timesync.stability.result import Floats, Integers
 
-__all__ = ["METHOD", "mtie_limits", "mtie_ratio", "offset_share"]
+__all__ = ["METHOD", "OFFSET", "PRESENT", "mtie_limits", "mtie_ratio", "offset_share", "place", "relative_quantile"]
 
 METHOD = "of the median MTIE of such records, by simulation of the noise found, without frequency offset"
 STEEPEST = 0  # white FM
@@ -63,7 +63,7 @@ TABLE = {
 }  # fmt: skip
 
 
-def _place(value: float, marks: tuple[int, ...]) -> tuple[int, float]:
+def place(value: float, marks: tuple[int, ...]) -> tuple[int, float]:
     """Between which two marks a value lies, and how far on a logarithmic scale; beyond 1 past the last."""
     k = min(max(int(np.searchsorted(marks, value, side="right")) - 1, 0), len(marks) - 2)
     return k, max(math.log(value / marks[k]) / math.log(marks[k + 1] / marks[k]), 0.0)
@@ -71,13 +71,18 @@ def _place(value: float, marks: tuple[int, ...]) -> tuple[int, float]:
 
 def mtie_ratio(probability: float, alpha: int, m: int, length: float) -> float:
     """What MTIE over its median falls below with this probability, for noise alpha (2, 1, 0), `length` averaging times long."""
-    row, down = _place(min(m, FACTORS[-1]) if alpha == STEEPEST else m, FACTORS)
-    column, across = _place(max(length, 1.0), LENGTHS)
+    row, down = place(min(m, FACTORS[-1]) if alpha == STEEPEST else m, FACTORS)
+    column, across = place(max(length, 1.0), LENGTHS)
     cells = [[np.array(TABLE[alpha][row + i][column + k]) for k in (0, 1)] for i in (0, 1)]
     left, right = ((1.0 - down) * cells[0][k] + down * cells[1][k] for k in (0, 1))
     inverse = float((1.0 - across) * left[0] + across * right[0])
     near = min(across, 1.0)
     g = float((1.0 - near) * left[1] + near * right[1])
+    return relative_quantile(probability, inverse, g)
+
+
+def relative_quantile(probability: float, inverse: float, g: float) -> float:
+    """U for this probability: ln U = (exp(g z) - 1) s/g with `inverse` = 1/s."""
     z = NormalDist().inv_cdf(probability)
     return math.exp((math.expm1(g * z) / g if abs(g) > 1e-6 else z) / inverse)
 
