@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from timesync.model import Record
 from timesync.settings import SpoolSettings
-from timesync.store.drafts import PATIENCE, REMEMBERED, Drafts, key_of
+from timesync.store.drafts import PAGE_IDS, PAGES, PATIENCE, Drafts, key_of
 from timesync.store.lanes import Lane
 from timesync.store.spool import Spool
 
@@ -164,10 +164,12 @@ def test_drafts_of_a_segment_that_is_full_are_told_apart_by_their_own_ids(tmp_pa
 
 def test_what_is_remembered_of_drafts_is_bounded() -> None:
     drafts = Drafts()
-    for number in range(3 * REMEMBERED):
+    last = (PAGES + 1) * PAGE_IDS
+    for number in range(0, last, 3):
         drafts.add([key_of(row(number))], number)
         drafts.replace([row(number)])
-    assert len(drafts._replaced) == len(drafts._order) == REMEMBERED
+    assert len(drafts._replaced) == PAGES
     assert not drafts
-    assert drafts.is_replaced(3 * REMEMBERED - 1)
+    newest = range(PAGE_IDS, last)
+    assert [number for number in newest if drafts.is_replaced(number)] == [n for n in newest if n % 3 == 0]
     assert not drafts.is_replaced(0)

@@ -93,21 +93,41 @@ class Change:
 
 
 class Detector:
-    """One series at one scale. `with_raw`: its raw offset is watched too."""
+    """One series at one scale. `with_raw`: its raw offset is watched too. `after` are the points since an unusual one, None where
+    there is none: with what only a few of them need, a thousand clocks would take megabytes more.
+    """
 
-    __slots__ = ("after", "change", "delay", "difference", "last_s", "member", "noisy", "raw", "scale", "usual_until_s")
+    __slots__ = (
+        "_raw",
+        "after",
+        "change",
+        "delay",
+        "difference",
+        "last_s",
+        "member",
+        "noisy",
+        "scale",
+        "usual_until_s",
+    )
 
     def __init__(self, member: str, scale: int, floor_s: float) -> None:
         self.member = member
         self.scale = scale
         self.difference = Tracker(floor_s)
-        self.raw = Tracker(floor_s)
+        self._raw: Tracker | None = None
         self.delay = Tracker(floor_s, with_rate=False)
-        self.after: list[Point] = []
+        self.after: list[Point] | None = None
         self.change: Change | None = None
         self.noisy = False
         self.last_s = float("-inf")
         self.usual_until_s = float("-inf")
+
+    @property
+    def raw(self) -> Tracker:
+        """What is usual for the raw offset; made when it is first asked for, as only a pivot's is."""
+        if self._raw is None:
+            self._raw = Tracker(self.difference.floor_s)
+        return self._raw
 
     @property
     def suspecting(self) -> bool:
@@ -119,15 +139,16 @@ class Detector:
         if point.t_s <= self.last_s:
             return None
         self.last_s = point.t_s
+        after = self.after
         if self.change is not None:
-            if len(self.after) < KEPT:
-                self.after.append(point)
+            if after is not None and len(after) < KEPT:
+                after.append(point)
             return None
-        if self.after:
-            self.after.append(point)
-            return self._judged(with_raw=with_raw) if len(self.after) >= AFTER else None
+        if after:
+            after.append(point)
+            return self._judged(after, with_raw=with_raw) if len(after) >= AFTER else None
         if self._unusual(point, with_raw=with_raw):
-            self.after.append(point)
+            self.after = [point]
         else:
             self._learn(point, with_raw=with_raw)
         return None
@@ -156,8 +177,8 @@ class Detector:
         if with_raw:
             self.raw.push(t_s, raw_s)
 
-    def _judged(self, *, with_raw: bool) -> Change | None:
-        after, until_s = self.after, self.usual_until_s
+    def _judged(self, after: list[Point], *, with_raw: bool) -> Change | None:
+        until_s = self.usual_until_s
         differences = [(p.t_s, p.difference_s) for p in after if p.difference_s is not None]
         difference = _shift(self.difference, differences, until_s)
         delay = _shift(self.delay, [(p.t_s, p.delay_s) for p in after], until_s)
@@ -169,19 +190,22 @@ class Detector:
         self._learn(after.pop(0), with_raw=with_raw)
         while after and not self._unusual(after[0], with_raw=with_raw):
             self._learn(after.pop(0), with_raw=with_raw)
+        self.after = after or None
         return None
 
     def settle(self, *, with_raw: bool) -> None:
         """The change has had its verdict: the series goes on from where it is now."""
-        change, after = self.change, self.after
-        self.change, self.after = None, []
+        change, after = self.change, self.after or []
+        self.change, self.after = None, None
         if change is None:
             return
         for tracker, shift in (
             (self.difference, change.difference),
             (self.delay, change.delay),
-            (self.raw, change.raw),
+            (self._raw, change.raw),
         ):
+            if tracker is None:
+                continue  # it was not watched, so nothing has happened to it
             if shift.happened:
                 tracker.shift(shift.by(change.last_s), shift.rate, change.last_s)
             tracker.register = 0
@@ -190,9 +214,10 @@ class Detector:
 
     def begin_again(self) -> None:
         """Forget where the series is, not how it scatters."""
-        self.after, self.change, self.noisy = [], None, False
-        for tracker in (self.difference, self.delay, self.raw):
-            tracker.begin_again()
+        self.after, self.change, self.noisy = None, None, False
+        for tracker in (self.difference, self.delay, self._raw):
+            if tracker is not None:
+                tracker.begin_again()
 
 
 def _shift(tracker: Tracker, values: list[tuple[float, float]], usual_until_s: float) -> Shift:

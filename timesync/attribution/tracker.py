@@ -65,7 +65,8 @@ class Tracker:
         self.scatter_s = floor_s
         self.register = 0
         self._count = 0
-        self._first: list[tuple[float, float]] = []
+        # The values of the beginning; None outside of it: a probe has some ten thousand trackers.
+        self._first: list[tuple[float, float]] | None = None
 
     def expected(self, t_s: float) -> float:
         """What the series should be at `t_s`."""
@@ -130,11 +131,13 @@ class Tracker:
         """Forget the level and rate, not the scatter."""
         self.ready = False
         self.register = 0
-        self._first = []
+        self._first = None
 
     def _begin(self, t_s: float, value_s: float) -> None:
         first = self._first
-        if first and t_s <= first[-1][0]:
+        if first is None:
+            first = self._first = []
+        elif t_s <= first[-1][0]:
             return
         first.append((t_s, value_s))
         if len(first) < WARM_UP:
@@ -148,4 +151,4 @@ class Tracker:
         self.scatter_s = max(self.floor_s, scatter_s)
         self.ready = True
         self._count = 0
-        self._first = []
+        self._first = None

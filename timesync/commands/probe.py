@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from timesync import logs
 from timesync.allocator import share_one_arena
 from timesync.config import load
 from timesync.reloading import hold_hangups
+
+if TYPE_CHECKING:
+    from timesync.settings import ProbeSettings
 
 __all__ = ["add_parser", "run"]
 
@@ -44,11 +48,11 @@ def run(args: argparse.Namespace) -> int:
     share_one_arena()
     settings = load(args.config)
     logs.set_up(settings.log)
-    asyncio.run(_serve(args.config))
+    asyncio.run(_serve(settings, args.config))
     return 0
 
 
-async def _serve(path: Path) -> None:
+async def _serve(settings: ProbeSettings, path: Path) -> None:
     from timesync.daemon import Daemon  # noqa: PLC0415 - aiohttp and the store, which --help does not need
 
-    await Daemon(load(path), reload=lambda: load(path)).run()
+    await Daemon(settings, reload=lambda: load(path)).run()

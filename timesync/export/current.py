@@ -12,11 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from timesync.export.kept import Shapes
 from timesync.model import PROBE_CLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from timesync.export.kept import Kept
     from timesync.model import Event, Record
     from timesync.plugin import EngineCounts
     from timesync.reasons import Reason
@@ -101,11 +103,11 @@ class _Newest:
     __slots__ = ("arrived_s", "epoch", "record")
 
     def __init__(self) -> None:
-        self.record: Record | None = None
+        self.record: Kept | None = None
         self.arrived_s = 0.0
         self.epoch = 0
 
-    def take(self, record: Record, epoch: int, now_s: float) -> None:
+    def take(self, record: Kept, epoch: int, now_s: float) -> None:
         """Keep the record if it is newer, or a better one of the same instant; an epoch of the clock orders before instants."""
         known = self.record
         if known is None or epoch > self.epoch or (epoch == self.epoch and record.at_ns > known.at_ns):
@@ -113,7 +115,7 @@ class _Newest:
         elif epoch == self.epoch and record.at_ns == known.at_ns:
             self.record = record
 
-    def since(self, oldest_s: float) -> Record | None:
+    def since(self, oldest_s: float) -> Kept | None:
         """The record, if it arrived at `oldest_s` or later."""
         return self.record if self.arrived_s >= oldest_s else None
 
@@ -157,9 +159,9 @@ class TargetView(NamedTuple):
 
     labels: Mapping[str, str]
     interval_s: float
-    latest: Record | None
-    measured: Record | None
-    answered: Record | None
+    latest: Kept | None
+    measured: Kept | None
+    answered: Kept | None
     last_sample_ns: int | None
     counts: Counts | None
     stability: Sequence[Record] = ()
@@ -223,6 +225,7 @@ class Current:
     def __init__(self, site: str, probe: str) -> None:
         self._labels = {"site": site, "probe": probe}
         self._targets: dict[str, _Target] = {}
+        self._shapes = Shapes()
         self._spool: SpoolStatus | None = None
         self._spool_limit_bytes: int | None = None
         self._loop_lag_s: float | None = None
@@ -322,14 +325,14 @@ class Current:
         if target is None:
             self._unknown_target += 1
             return
-        fields = record.fields
+        fields, kept = record.fields, self._shapes.keep(record)
         epoch = int(fields.get("clock_epoch", 0))
-        target.latest.take(record, epoch, now_s)
+        target.latest.take(kept, epoch, now_s)
         if "reason" not in fields:
-            target.measured.take(record, epoch, now_s)
-            target.answered.take(record, epoch, now_s)
+            target.measured.take(kept, epoch, now_s)
+            target.answered.take(kept, epoch, now_s)
         elif any(name in fields for name in ANSWERS):
-            target.answered.take(record, epoch, now_s)
+            target.answered.take(kept, epoch, now_s)
 
     def _observe_result(self, record: Record, now_s: float) -> None:
         target = self._targets.get(record.tags["target"])
@@ -361,7 +364,7 @@ class Current:
         if target is None:
             self._unknown_target += 1
             return
-        target.latest.take(record, int(record.fields.get("clock_epoch", 0)), now_s)
+        target.latest.take(self._shapes.keep(record), int(record.fields.get("clock_epoch", 0)), now_s)
         if "clock" in record.tags:
             until_s = now_s + LIFE_INTERVALS * target.interval_s + GRACE_S
             # Identities come from the network: those that are no longer shown are let go.

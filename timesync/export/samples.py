@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from timesync.export.current import Counts, ProbeView, Snapshot, TargetView
+    from timesync.export.kept import Kept
     from timesync.model import FieldValue, Record
     from timesync.store.status import SinkStatus, SpoolStatus
 
@@ -120,9 +121,9 @@ def _target_samples(view: TargetView) -> Iterator[Sample]:
     if view.measured is not None:
         yield from _measurement_samples(view.measured, labels)
     if view.answered is not None:
-        yield from _fields(view.answered.fields, ANSWERED, labels)
-        if "port_identity" in view.answered.fields:
-            fields = view.answered.fields
+        fields = view.answered.fields
+        yield from _fields(fields, ANSWERED, labels)
+        if "port_identity" in fields:
             known = {name: str(fields[name]) for name in PTP_MASTER if name in fields}
             yield Sample("timesync_ptp_master_info", {**labels, **known}, 1)
     if view.latest is not None:
@@ -245,7 +246,7 @@ def _fields(fields: Mapping[str, FieldValue], table: Mapping[str, str], labels: 
             yield Sample(metric, labels, fields[name])
 
 
-def _measurement_samples(record: Record, labels: Mapping[str, str]) -> Iterator[Sample]:
+def _measurement_samples(record: Kept, labels: Mapping[str, str]) -> Iterator[Sample]:
     fields = record.fields
     yield from _fields(fields, MEASURED, labels)
     reference = record.tags.get("reference")
@@ -265,16 +266,17 @@ def _measurement_samples(record: Record, labels: Mapping[str, str]) -> Iterator[
         yield Sample("timesync_mode_info", {**labels, "mode": str(fields["mode"])}, 1)
 
 
-def _trust_samples(view: TargetView, latest: Record) -> Iterator[Sample]:
+def _trust_samples(view: TargetView, latest: Kept) -> Iterator[Sample]:
     """Whether there is a UTC(k) claim now, why not, and how well the target is reached."""
     labels = view.labels
     newest = latest if view.measured is None else view.measured
     if newest.measurement not in STACK:  # a stack's report claims nothing by itself
-        claimed = "time_error_s" in newest.fields
+        fields = newest.fields
+        claimed = "time_error_s" in fields
         yield Sample("timesync_utc_claim", labels, claimed)
         if claimed:
-            yield Sample("timesync_utc_claim_carried", labels, newest.fields.get("quality") == Quality.CARRIED)
-        reason = newest.fields.get("claim")
+            yield Sample("timesync_utc_claim_carried", labels, fields.get("quality") == Quality.CARRIED)
+        reason = fields.get("claim")
         if not claimed and reason is not None:
             yield Sample("timesync_utc_claim_absent_info", {**labels, "reason": str(reason)}, 1)
     if view.counts is not None and view.counts.polls:
