@@ -10,6 +10,7 @@ by stochastic approximation (Robbins and Monro, 1951); Theil and Sen's slope for
 
 from __future__ import annotations
 
+from array import array
 from statistics import median
 
 __all__ = ["OUTLIER", "TELLING", "WARM_UP", "Tracker", "slope_of"]
@@ -65,8 +66,8 @@ class Tracker:
         self.scatter_s = floor_s
         self.register = 0
         self._count = 0
-        # The values of the beginning; None outside of it: a probe has some ten thousand trackers.
-        self._first: list[tuple[float, float]] | None = None
+        # Instants and values of the beginning, in turn; None outside of it: a probe has some thousand trackers.
+        self._first: array[float] | None = None
 
     def expected(self, t_s: float) -> float:
         """What the series should be at `t_s`."""
@@ -134,14 +135,14 @@ class Tracker:
         self._first = None
 
     def _begin(self, t_s: float, value_s: float) -> None:
-        first = self._first
-        if first is None:
-            first = self._first = []
-        elif t_s <= first[-1][0]:
+        if self._first is None:
+            self._first = array("d")
+        elif t_s <= self._first[-2]:
             return
-        first.append((t_s, value_s))
-        if len(first) < WARM_UP:
+        self._first.extend((t_s, value_s))
+        if len(self._first) < 2 * WARM_UP:
             return
+        first = list(zip(self._first[::2], self._first[1::2], strict=True))
         self.rate = slope_of(first) if self.with_rate else 0.0
         self.t_s = t_s
         self.level_s = median(value + self.rate * (t_s - at) for at, value in first)
