@@ -23,9 +23,9 @@ __all__ = ["Job", "Scheduler", "Skip", "phase_s"]
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 # A poll that is due this soon after one that begins comes with it, that much early, but by no more than this share of its
 # interval: waking the loop, and writing to the disk what a turn of it brought, cost as much as asking. At 1,000 polls a second it
-# joins ten.
-TOGETHER_S = 0.010
-TOGETHER_SHARE = 0.01
+# joins 25.
+TOGETHER_S = 0.025
+TOGETHER_SHARE = 0.025
 # How long a poll that was cancelled may take to end before it is left to itself.
 PATIENCE_S = 5.0
 # A target is measured within this time after its reference (the probe's oscillator is all that lies between).

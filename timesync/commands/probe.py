@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from timesync import logs
-from timesync.allocator import share_one_arena
+from timesync.allocator import collect_seldom, share_one_arena
 from timesync.config import load
 from timesync.reloading import hold_hangups
 
@@ -46,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the daemon; returns the exit status."""
     hold_hangups()
     share_one_arena()
+    collect_seldom()
     settings = load(args.config)
     logs.set_up(settings.log)
     asyncio.run(_serve(settings, args.config))
