@@ -43,7 +43,13 @@ TARGETS = (
 
 def row(second: int, value_s: float | None) -> Record:
     fields: dict[str, Any] = {"offset_s": 1e-3, "bound_s": 2e-5, "delay_s": 4e-5, "claim": "valid"}
-    fields |= {"bound_path_s": 1.5e-5, "bound_tie_s": 5e-6, "u_path_s": 8e-6, "u_tie_s": 3e-6, "quality": "interpolated"}
+    fields |= {
+        "bound_path_s": 1.5e-5,
+        "bound_tie_s": 5e-6,
+        "u_path_s": 8e-6,
+        "u_tie_s": 3e-6,
+        "quality": "interpolated",
+    }
     if value_s is None:
         fields = {"claim": "timeout"}
     else:
