@@ -310,9 +310,12 @@ async def test_the_daemon_watches_for_holdovers(tmp_path: Path) -> None:
     site, spool, http = SiteSettings("s", "p"), SpoolSettings(tmp_path), HttpSettings(enabled=False)
     daemon = Daemon(ProbeSettings(site, targets, spool, http=http, holdover=quick, reference_max_age_s=0.5))
     task = asyncio.create_task(daemon.run())
+    page = b""
     async with asyncio.timeout(60):
-        while b"timesync_holdover_time_to_limit_seconds{" not in await daemon.exposition.expose():
+        wanted = (b"timesync_holdover_time_to_limit_seconds{", b'kind="holdover_state"')
+        while not all(part in page for part in wanted):
             await asyncio.sleep(0.2)
+            page = await daemon.exposition.expose()
             assert not task.done()
         daemon.stop()
         await task
