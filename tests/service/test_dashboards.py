@@ -12,19 +12,19 @@ import re
 import subprocess
 import time
 import urllib.request
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-from support.databases import Influxd, free_tcp_port
+from support.databases import Influxd
 from support.debian import binary, environment
-from support.process import Program
+from support.panels import ALL, Asked, asked, dashboards, put_in
+from support.prometheus import Prometheus, started
 from support.sitedata import LIMIT_S, TIME_ERRORS, SiteData
 
 from dashboards.source.__main__ import FOLDER
 from timesync.alerts.grafana import expression
 from timesync.alerts.kinds import KINDS
-from timesync.alerts.prometheus import rules
 from timesync.model import Record
 from timesync.settings import HttpSettings
 from timesync.store.lineprotocol import encode
@@ -32,19 +32,9 @@ from timesync.web.health import Check
 from timesync.web.server import WebServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
-ALL = {
-    "$site": ".*",
-    "$target": ".*",
-    "$reference": ".*",
-    "$limit": ".*",
-    "$mask": ".*",
-    "$__rate_interval": "10s",
-    "$__interval": "1s",
-    "$timeFilter": "time > now() - 1h",
-}
 # Chosen instead of "All", as Grafana writes several values of a variable in PromQL and in InfluxQL.
 SOME = {**ALL, "$site": "(nim|ptb)", "$target": "(utc|utc2|ntp1|ptp|stack|dead)"}
 LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
@@ -72,63 +62,6 @@ KNOWN: Mapping[tuple[str, str], set[float]] = {
     ("Spool used", "A"): {4096e-9},
     ("Clock steps", "A"): {0.0},
 }
-
-
-class Asked(NamedTuple):
-    """One query as a dashboard has it; `needs` are the columns that its panel's transformations speak of."""
-
-    where: str
-    letter: str
-    text: str
-    influx: bool
-    unit: str = ""
-    needs: frozenset[str] = frozenset()
-
-
-def dashboards() -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in sorted((FOLDER / "en").glob("*.json")):
-        yield path.stem, json.loads(path.read_text(encoding="utf-8"))
-
-
-def columns(panel: dict[str, Any]) -> frozenset[str]:
-    """Labels that must be there for a panel's transformations, up to the one that makes other columns."""
-    found: set[str] = set()
-    for each in panel["transformations"]:
-        options = each["options"]
-        if each["id"] == "joinByField":
-            found.add(options["byField"])
-            break
-        if each["id"] == "partitionByValues":
-            found |= set(options["fields"])
-        if each["id"] == "convertFieldType":
-            found |= {conversion["targetField"] for conversion in options["conversions"]}
-    return frozenset(found)
-
-
-def asked(*, influx: bool) -> list[Asked]:
-    """Every query of every panel."""
-    return [
-        Asked(
-            panel["title"],
-            target["refId"],
-            target["query" if influx else "expr"],
-            influx,
-            panel["fieldConfig"]["defaults"]["unit"],
-            columns(panel),
-        )
-        for _, made in dashboards()
-        for panel in made["panels"]
-        for target in panel["targets"]
-        if ("query" in target) == influx
-    ]
-
-
-def put_in(text: str, values: Mapping[str, str] = ALL) -> str:
-    for name in sorted(values, key=len, reverse=True):
-        text = text.replace(name, values[name])
-    left = re.sub(r'\^\$|\$/|"curve", "mask \$1"', "", text)
-    assert "$" not in left, text
-    return text
 
 
 def test_the_other_language_asks_the_same():
@@ -159,40 +92,24 @@ def backfill(folder: Path, text: str) -> None:
     subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True, timeout=60)
 
 
-class Prometheus:
-    """A real one, asked by its API."""
-
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self.session, self.url = session, url
-
-    async def ask(self, path: str, **parameters: str) -> Any:
-        async with self.session.get(f"{self.url}/api/v1/{path}", params=parameters) as answer:
-            body = await answer.json()
-        assert body["status"] == "success", (parameters, body)
-        return body["data"]
-
-    async def query(self, text: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = (await self.ask("query", query=text))["result"]
-        return found
-
-    async def falls_short(self, question: Asked) -> str:
-        """What is missing in the answers to a question; nothing, if all is well."""
-        for values in (ALL, SOME):
-            found = await self.query(put_in(question.text, values))
-            if not found:
-                return f"{question.where} {question.letter}: nothing from {put_in(question.text, values)}"
-            numbers = [float(each["value"][1]) for each in found]
-            low, high = SENSIBLE.get(question.unit, (-1e12, 1e12))
-            if not all(math.isfinite(number) and low <= number <= high for number in numbers):
-                return f"{question.where} {question.letter}: {numbers} in {question.unit}"
-            if any(question.needs - each["metric"].keys() for each in found):
-                return f"{question.where} {question.letter}: no {question.needs} in {found[0]['metric']}"
-        expected = KNOWN.get((question.where, question.letter))
-        if expected is not None:
-            different = sorted({float(f"{number:.6g}") for number in numbers})
-            if different != pytest.approx(sorted(expected), rel=1e-3, abs=1e-15):
-                return f"{question.where} {question.letter}: {different}, not {sorted(expected)}"
-        return ""
+async def falls_short(prometheus: Prometheus, question: Asked) -> str:
+    """What is missing in the answers to a question; nothing, if all is well."""
+    for values in (ALL, SOME):
+        found = await prometheus.query(put_in(question.text, values))
+        if not found:
+            return f"{question.where} {question.letter}: nothing from {put_in(question.text, values)}"
+        numbers = [float(each["value"][1]) for each in found]
+        low, high = SENSIBLE.get(question.unit, (-1e12, 1e12))
+        if not all(math.isfinite(number) and low <= number <= high for number in numbers):
+            return f"{question.where} {question.letter}: {numbers} in {question.unit}"
+        if any(question.needs - each["metric"].keys() for each in found):
+            return f"{question.where} {question.letter}: no {question.needs} in {found[0]['metric']}"
+    expected = KNOWN.get((question.where, question.letter))
+    if expected is not None:
+        different = sorted({float(f"{number:.6g}") for number in numbers})
+        if different != pytest.approx(sorted(expected), rel=1e-3, abs=1e-15):
+            return f"{question.where} {question.letter}: {different}, not {sorted(expected)}"
+    return ""
 
 
 async def check_variables(prometheus: Prometheus) -> None:
@@ -261,26 +178,14 @@ async def test_every_panel_shows_what_there_is_in_a_real_prometheus(lab, tmp_pat
         site.go_on()
     body = (await sites[0].exposition.expose() + await sites[1].exposition.expose()).decode()
     await asyncio.to_thread(backfill, tmp_path, past(body, time.time() - 600))
-    (tmp_path / "rules.yaml").write_text(rules(every_s=0.5, patience=0.0), encoding="utf-8")
-    scraped = [server.urls[0].removeprefix("http://").rstrip("/") for server in servers]
-    configuration = {
-        "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"},
-        "rule_files": ["rules.yaml"],
-        "scrape_configs": [{"job_name": "timesync", "static_configs": [{"targets": scraped}]}],
-    }
-    (tmp_path / "prometheus.yml").write_text(json.dumps(configuration))
-    listen = f"127.0.0.1:{free_tcp_port()}"
-    command = [
-        *(binary("prometheus"), f"--config.file={tmp_path}/prometheus.yml"),
-        *(f"--storage.tsdb.path={tmp_path}/data", f"--web.listen-address={listen}"),
-    ]
     questions = asked(influx=False)
     assert len(questions) > 60
     assert {where for where, _ in KNOWN} <= {question.where for question in questions}
     left = ["nothing was asked"]
-    with Program(command, cwd=tmp_path) as program:
+    program, url = started(tmp_path, [server.urls[0] for server in servers])
+    with program:
         async with aiohttp.ClientSession() as session:
-            prometheus = Prometheus(session, f"http://{listen}")
+            prometheus = Prometheus(session, url)
             deadline = time.monotonic() + 40
             while left and time.monotonic() < deadline:
                 for site in sites:
@@ -288,7 +193,7 @@ async def test_every_panel_shows_what_there_is_in_a_real_prometheus(lab, tmp_pat
                 await asyncio.sleep(0.5)
                 assert program.running, program.output
                 if sites[0].turn >= 16:  # Prometheus scrapes for the first time after some five seconds
-                    left = [short for each in questions if (short := await prometheus.falls_short(each))]
+                    left = [short for each in questions if (short := await falls_short(prometheus, each))]
             assert not left, "\n".join(left)
             await check_variables(prometheus)
             await check_grid(prometheus)
