@@ -32,6 +32,10 @@ VIEWS = {
     "alerts": f"{ROWS.format('.alert[data-alert=certain_breach]')} > 0",
     "events": f"{ROWS.format('.events li')} > 0",
 }
+WEIGHT = """
+[...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+  .filter((each) => each.name.includes("/static/") || each.name.endsWith("/")).reduce((sum, each) => sum + each.encodedBodySize, 0)
+"""
 # The texts whose contrast with the ground behind them is below 4.5 to 1 (WCAG 2.2, success criterion 1.4.3).
 FAINT = """
 (() => {
@@ -65,6 +69,7 @@ async def test_every_view_shows_what_is_measured(demonstration: str, tab: Tab, s
         assert await tab.run("document.querySelector('#tabs [aria-current=page]').dataset.view") == view.split("/")[0]
         await tab.whole_picture(screenshots / f"{view.split('/')[0]}-dark.png")
     await tab.until("document.getElementById('live').dataset.state === 'live'")
+    assert 20_000 < await tab.run(WEIGHT) < 300_000  # all that was fetched, every view of it
     assert await tab.run("!document.getElementById('simulated').hidden")
     # What a screen reader is told: every control and picture has a name.
     for view in VIEWS:
@@ -127,6 +132,13 @@ async def test_zoom_by_mouse_and_keyboard_and_back(demonstration: str, tab: Tab)
     narrower = await tab.until(f"location.hash !== {address!r} && location.hash")
     begin_2, end_2 = map(float, re.findall(r"(?:from|to)=([\d.]+)", narrower))
     assert end_2 - begin_2 == pytest.approx((end - begin) / 2, abs=0.002)
+    # The buttons do the same, and move the picture.
+    await tab.run("document.querySelector('[data-zoom=\"<\"]').click()")
+    earlier = await tab.until(f"location.hash !== {narrower!r} && location.hash")
+    begin_3, end_3 = map(float, re.findall(r"(?:from|to)=([\d.]+)", earlier))
+    assert begin_3 == pytest.approx(begin_2 - (end_2 - begin_2) / 2, abs=0.002)
+    assert end_3 - begin_3 == pytest.approx(end_2 - begin_2, abs=0.002)
+    await tab.run("document.getElementById('offset-chart').focus()")
     await tab.key("0", 48, "0")
     await tab.until("location.hash.endsWith('range=300')")
     await tab.until("document.body.innerText.includes('all drawn')")

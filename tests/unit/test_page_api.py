@@ -176,6 +176,31 @@ async def test_a_series_is_whole_where_it_fits_and_counts_what_was_lost(page):
     assert found["columns"]["at_ns"] == sorted(found["columns"]["at_ns"])
 
 
+async def test_a_peak_of_one_sample_is_in_every_answer_however_few_columns_are_asked_for(page, tmp_path):
+    """12,000 samples; the peak is in one of them, and an answer weighs no more than a screen can show."""
+    path = tmp_path / "long.sqlite3"
+    history = History(path, read_only=False)
+    rows = [row(second - 9000, 1e-6 * (second % 10)) for second in range(12_000)]
+    rows[7777] = row(7777 - 9000, -5e-3)
+    history.write(rows)
+    history.close()
+    session, _, _ = await page(path)
+    for points in (7, 100, 600):
+        query = f"series?target=ntp1&last_s=20000&points={points}"
+        found = await get(session, query)
+        values = dict(zip(found["columns"]["at_ns"], found["columns"]["time_error_s"], strict=True))
+        assert found["thinned"]
+        assert found["records"] == 12_000
+        assert values[rows[7777].at_ns] == -5e-3
+        assert max(values.values()) == 9e-6
+        assert len(values) <= 5 * points
+        async with session.get(f"{PREFIX}/{query}&format=csv") as answer:
+            assert "-0.005," in await answer.text()
+        async with session.get(f"{PREFIX}/{query}", headers={"Accept-Encoding": "gzip"}) as answer:
+            await answer.read()
+            assert answer.content.total_bytes < 300_000
+
+
 @pytest.mark.parametrize(
     ("path", "status", "text"),
     [

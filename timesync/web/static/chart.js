@@ -22,12 +22,17 @@ function keep(plot, place, height) {
   return watcher;
 }
 
-// Arrow keys move the cursor, + and - zoom, 0 goes back.
+// Arrow keys move the cursor, with Shift the picture; + and - zoom, 0 goes back.
 function keys(plot, place, zoom) {
   place.tabIndex = 0;
   place.addEventListener("keydown", (event) => {
     const at = plot.data[0];
     if (!at?.length) return;
+    if (zoom && event.shiftKey && (event.key === "ArrowLeft" || event.key === "ArrowRight")) {
+      zoom(event.key === "ArrowLeft" ? "<" : ">");
+      event.preventDefault();
+      return;
+    }
     const index = plot.cursor.idx ?? at.length - 1;
     const go = { ArrowLeft: index - 1, ArrowRight: index + 1, PageUp: index - 20, PageDown: index + 20, Home: 0, End: at.length - 1 }[event.key];
     if (go !== undefined) {

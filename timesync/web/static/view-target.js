@@ -57,6 +57,8 @@ class TargetView {
         this.trouble, this.facts),
       h("section", { class: "panel" },
         h("div", { class: "head" }, this.title = h("h2", {}, "Offset"), this.ranges,
+          h("div", { class: "buttons", role: "group", "aria-label": "Zoom and move" }, [["<", "◂", "Earlier"], ["+", "+", "Zoom in"], ["-", "−", "Zoom out"], [">", "▸", "Later"]].map(([key, sign, label]) =>
+            h("button", { type: "button", "aria-label": label, title: label, "data-zoom": key, onclick: () => this.zoom(key) }, sign))),
           h("div", { class: "right" }, pick("Fit to", [["bound", "the bound"], ["offset", "the offset"], ["limit", "the limit"]], this.fit, (value) => { this.fit = value; this.draw(); }), this.csv)),
         this.offsetPlace, this.note, this.judgedNote = h("p", { class: "note" })),
       h("section", { class: "panel" }, h("div", { class: "head" }, h("h2", {}, "Delay"), h("span", { class: "note" }, "red at the foot: polls without a measurement")), this.delayPlace),
@@ -93,6 +95,7 @@ class TargetView {
   fix(begin, end) {
     if (end - begin < 0.01) return;
     this.fixed = [begin, end];
+    this.draw(); // at once, with what is here; the finer answer comes
     history.replaceState(null, "", `#/target/${encodeURIComponent(this.name)}?from=${begin.toFixed(3)}&to=${end.toFixed(3)}`);
     this.load();
   }
@@ -102,12 +105,15 @@ class TargetView {
     const middle = (begin + end) / 2, half = (end - begin) / 2;
     if (key === "0") this.choose(this.last);
     else if (key === "+") this.fix(middle - half / 2, middle + half / 2);
+    else if (key === "<") this.fix(begin - half, end - half);
+    else if (key === ">") { const to = Math.min(end + half, store.now()); this.fix(to - 2 * half, to); }
     else this.fix(middle - half * 2, Math.min(middle + half * 2, store.now()));
   }
 
   async load() {
     const [begin, end] = this.span();
     const asked = (this.asked = Symbol("question"));
+    this.offsetPlace.setAttribute("aria-busy", "true");
     const range = { target: this.name, start_ns: BigInt(Math.floor(begin * 1e3)) * 1000000n, end_ns: BigInt(Math.ceil(end * 1e3)) * 1000000n };
     const points = Math.max(100, Math.min(2000, Math.round(this.offsetPlace.clientWidth)));
     this.csv.href = `/api/v1/series?${store.query({ ...range, points, format: "csv" })}`;
@@ -123,6 +129,8 @@ class TargetView {
     } catch (error) {
       if (this.asked === asked) say(this.note, error.message);
     }
+    if (this.asked !== asked) return;
+    this.offsetPlace.removeAttribute("aria-busy");
     this.draw();
     this.list.replaceChildren(eventList(this.events, "Nothing happened in this time."));
   }
@@ -192,7 +200,7 @@ class TargetView {
     const [begin, end] = this.span();
     const text = values.length ? `from ${offset(Math.min(...values.slice(-50000)))} to ${offset(Math.max(...values.slice(-50000)))}, last ${offset(values.at(-1))}` : "no values";
     this.offsetPlace.setAttribute("aria-label", `Offset of ${this.name} in the ${duration(end - begin)} to ${instant(end * 1e9)} UTC: ${text}. `
-      + "Arrow keys read single values, plus and minus zoom, 0 goes back.");
+      + "Arrow keys read single values, with Shift they move the picture; plus and minus zoom, 0 goes back.");
   }
 
   hear(kind, data) {
