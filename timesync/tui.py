@@ -142,13 +142,15 @@ class Screen:
         if self._demonstration is not None:
             title.append("  ")
             title.append(" SIMULATED NETWORK: real packets, made-up clocks", "bold reverse")
-        notes = [f"page {url}" for url in urls]
-        notes += [f"metrics {url}/metrics" for url in urls]
+        pages = [
+            Text.assemble("Open ", (url, "bold underline"), " in a browser: the page of this probe") for url in urls[:1]
+        ]
+        notes = [f"metrics {url}/metrics" for url in urls]
         notes.append(f"history {self._settings.spool.directory}")
         if any("*" in row[2] for row in self.rows()):
             notes.append(f"* against this machine's clock: no claim against {against}")
         lines = [Text(line, "dim", overflow="ellipsis", no_wrap=True) for line in self._ring.lines]
-        return Group(title, Text(), table, Text(), Text("   ".join(notes), "dim"), *lines)
+        return Group(title, Text(), table, Text(), Text("   ".join(notes), "dim"), *lines, *pages)
 
 
 async def log_table(screen: Screen, log: logging.Logger) -> None:

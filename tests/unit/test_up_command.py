@@ -109,4 +109,9 @@ def test_on_a_terminal_it_draws_a_live_table(tmp_path: Path) -> None:
     assert re.search(r"BOUND +u +DELAY", text), text
     assert "SIMULATED NETWORK" in text
     assert re.search(r"drifting\s+ok\s+\+2\d\d\.\d{3} us", text), text
-    assert "Look at it with: timesync export" in text
+    # The last line of the screen is where the page is; what is said at the end is how to look again.
+    screen, _, end = text.rpartition("The probe has ended. ")
+    address = re.search(r"Open (http://127\.0\.0\.1:\d+) in a browser: the page of this probe\s*$", screen)
+    assert address, screen
+    assert f"The page {address[1]} ended with it. To look again: timesync up" in end
+    assert f"timesync export --directory {tmp_path}" in end.replace("\r\n", "")

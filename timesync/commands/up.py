@@ -158,8 +158,9 @@ async def _serve(
             screen.refresh(daemon) if table else log_table(screen, logging.getLogger(__name__))
         )
         stopper = asyncio.create_task(_stop_after(daemon, args, screen))
+        urls: list[str] = []
         try:
-            await daemon.run()
+            await daemon.run(lambda: urls.extend(daemon.urls))
         finally:
             for task in (watcher, stopper):
                 task.cancel()
@@ -168,9 +169,17 @@ async def _serve(
             if not task.cancelled():
                 task.result()
     if table:
-        print(
-            f"History: {settings.spool.directory}. Look at it with: timesync export --directory {settings.spool.directory}"
-        )
+        print(farewell(urls, args.config, settings.spool.directory))
+
+
+def farewell(urls: Sequence[str], config: Path | None, directory: Path) -> str:
+    """What a person reads last: that the page is gone with the probe, how to look again, and where the history is."""
+    command = "timesync up" if config is None else f"timesync up --config {config}"
+    page = f"The page {urls[0]} ended with it. " if urls else ""
+    return (
+        f"The probe has ended. {page}To look again: {command}\n"
+        f"What it measured is kept in {directory}: timesync export --directory {directory}"
+    )
 
 
 async def _stop_after(daemon: Daemon, args: argparse.Namespace, screen: Screen) -> None:
