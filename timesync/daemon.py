@@ -302,9 +302,12 @@ class Daemon:
 
     def _foresee(self, settings: ProbeSettings) -> None:
         """Watch for holdovers and forecast them from now on as these settings want it."""
+        too_many = settings.too_many_to_foresee
         if self._holdover is not None:
             self._holdover.configure(settings)
-        elif settings.holdover.enabled and len(settings.targets) <= settings.holdover.targets_at_most:
+        elif too_many:
+            self.measuring.event(_event("holdover_off", too_many, Severity.WARNING))
+        elif settings.holdover.enabled:
             from timesync.holdover_service import HoldoverService  # noqa: PLC0415 - numpy takes 30 MB
 
             self._holdover = HoldoverService(settings, self._store, self._report, clock_ns=time.time_ns)

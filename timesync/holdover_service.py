@@ -90,8 +90,11 @@ class HoldoverService:
         before = getattr(self, "settings", settings)
         self.settings = settings
         wanted = settings.holdover
-        few = wanted.enabled and len(settings.targets) <= wanted.targets_at_most
-        intervals = {target.name: target.interval_s for target in settings.targets} if few else {}
+        too_many = settings.too_many_to_foresee
+        if too_many:
+            self._tell(Event("holdover_off", self._clock_ns(), Severity.WARNING, too_many))
+        watched = settings.targets if wanted.enabled and not too_many else ()
+        intervals = {target.name: target.interval_s for target in watched}
         own = {target.name: target.limit for target in settings.targets if target.limit is not None}
         for name in list(self.watches):
             changed = intervals.get(name) != self._intervals.get(name) or own.get(name) != self._own.get(name)

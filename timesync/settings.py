@@ -326,3 +326,11 @@ class ProbeSettings:
     coverage_factor: float = 2.0
     resolve_again_s: float = 600.0
     source: str = "embedded defaults"
+
+    @property
+    def too_many_to_foresee(self) -> str:
+        """Why no target is watched for holdovers though that is wanted; empty where they are."""
+        most, count = self.holdover.targets_at_most, len(self.targets)
+        if not self.holdover.enabled or count <= most:
+            return ""
+        return f"no target is watched for holdovers: {count} targets, and targets_at_most of [holdover] is {most}"

@@ -207,6 +207,15 @@ def test_rows_of_others_are_left_alone_and_reconfiguring_forgets(tmp_path: Path)
     assert bench.service.watches == {}
 
 
+def test_more_targets_than_allowed_are_not_watched_and_it_is_said(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, targets_at_most=1)
+    bench.feed(list(ntp_target(50, 99, 99, np.random.default_rng(9))))
+    (told,) = bench.told
+    assert (told.kind, told.severity.value) == ("holdover_off", "warning")
+    assert "2 targets, and targets_at_most of [holdover] is 1" in told.text
+    assert bench.service.watches == {}
+
+
 def test_what_goes_wrong_with_one_target_is_told_and_it_begins_anew(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     polls = list(ntp_target(60, 99, 99, np.random.default_rng(11)))

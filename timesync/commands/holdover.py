@@ -136,7 +136,6 @@ def _outlook(args: argparse.Namespace, say: Callable[[str], None]) -> Outlook | 
         limits,
         confidence=args.confidence,
         first_s=min(series.interval_s, args.horizon / 2),
-        paths=4096,
     )
     judged = None
     if args.backtest:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Forecast", "Passage", "Paths", "clock", "draw", "grid", "measured", "passage"]
 
-PATHS = 2048
+PATHS = 4096  # the band of 95 % is then one of 94.7 % to 95.3 %, by luck of the draw
 POINTS = 64
 NEVER = 1e-300
 
