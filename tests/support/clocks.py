@@ -1,4 +1,7 @@
-"""Clocks of known noises for tests and benchmarks, simulated exactly at their samples from the stochastic differential equation."""
+"""Clocks of known noises for tests and benchmarks, simulated exactly at their samples from the stochastic differential equation.
+
+`PYTHONPATH=tests python -m support.clocks` prints the record that the README forecasts: a day of a rubidium clock that runs free.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
 
     from timesync.holdover import ClockNoise
 
-__all__ = ["SCENARIOS", "Scenario", "simulated"]
+__all__ = ["SCENARIOS", "Scenario", "rubidium", "simulated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +67,16 @@ def simulated(
     y = y0 + np.concatenate([[0.0], np.cumsum(dy + drift * t)[:-1]])
     x = np.cumsum(y * t + drift * t**2 / 2 + dx)
     return x, x + np.sqrt(noise.r) * rng.standard_normal(points)
+
+
+def rubidium() -> str:
+    """A file of phase, s since the begin and s: white PM 2 ns, white FM 1.5e-11/sqrt(tau/s), 1e-12 off at first."""
+    from timesync.holdover import ClockNoise
+
+    noise = ClockNoise((2e-9) ** 2, (1.5e-11) ** 2, (4e-17) ** 2)
+    _, seen = simulated(noise, 4320, np.random.default_rng(2), tau0_s=20.0, y0=6e-13)
+    return "".join(f"{20 * number} {x:.6e}\n" for number, x in enumerate(seen))
+
+
+if __name__ == "__main__":
+    print(rubidium(), end="")

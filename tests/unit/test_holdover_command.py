@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
-from support.clocks import simulated
+from support.clocks import rubidium, simulated
 
 from timesync.cli import main
 from timesync.holdover import ClockNoise
@@ -16,9 +16,6 @@ from timesync.holdover.episodes import Episode
 from timesync.holdover_service import fields_of
 from timesync.model import Record
 from timesync.store.local import History
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NOISE = ClockNoise((5e-9) ** 2, (2e-11) ** 2)
 
@@ -58,6 +55,17 @@ def test_json_says_the_same_for_a_script(record: Path, capsys: pytest.CaptureFix
         low <= mean <= high
         for low, mean, high in zip(*(found["forecast"][name] for name in ("low_s", "mean_s", "high_s")), strict=True)
     )
+
+
+def test_the_readme_says_what_the_command_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sentence, and the picture beside it."""
+    file = tmp_path / "rubidium.txt"
+    file.write_text(rubidium())
+    main(["holdover", str(file), "--limit", "100ns", "--horizon", "24h"])
+    sentence = capsys.readouterr().out.splitlines()[0]
+    root = Path(__file__).parents[2]
+    assert f"    {sentence}\n" in (root / "README.md").read_text(encoding="utf-8")
+    assert sentence in (root / "dashboards" / "pictures" / "holdover.svg").read_text(encoding="utf-8")
 
 
 def test_within_the_limit_throughout_is_status_0(record: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -140,3 +140,32 @@ def test_each_loss_is_found_and_only_after_it(seed: int) -> None:
     assert began
     assert lost * 16 * S <= began[0].at_ns <= (lost * 16 + 6 * update_s + 20 * 16) * S
     assert State.HOLDOVER.coasting
+
+
+def test_updates_that_become_rarer_by_doubling_are_no_holdover() -> None:
+    """ntpd goes from an update every 16 s to one every 1024 s as it settles; its root dispersion climbs by 15 ppm in between."""
+    polls, updated_s, next_s, count, interval_s = [], 0.0, 16.0, 0, 16.0
+    for number in range(6000):
+        at_s = number * 16.0
+        while next_s <= at_s:
+            updated_s, count = next_s, count + 1
+            if count % 8 == 0:
+                interval_s = min(2 * interval_s, 1024.0)
+            next_s += interval_s
+        dispersion_s = 1e-3 + 15e-6 * (at_s - updated_s)
+        polls.append(Observation(round(at_s * S), True, 0.0, 0, 2, "192.0.2.1", round(updated_s * S), dispersion_s))
+    assert interval_s == 1024.0
+    assert story(watched(polls)) == ["acquiring", "locked"]
+
+
+def test_a_large_root_dispersion_of_the_beginning_is_forgotten_within_some_updates() -> None:
+    """ntpd begins with 0.9 s; a loss twenty updates later is seen by its climbing from 1 ms, far below that."""
+    polls = []
+    for number in range(400):
+        updated = min(number - number % 4, 200)
+        first_s = 0.9 if updated < 120 else 1e-3
+        dispersion_s = first_s + 15e-6 * 16.0 * (number - updated)
+        polls.append(Observation(number * 16 * S, True, 0.0, 0, 2, "192.0.2.1", updated * 16 * S, dispersion_s))
+    found = watched(polls)
+    assert story(found) == ["acquiring", "locked", "holdover"]
+    assert set(found[2].signs) == {"frozen", "dispersion"}

@@ -28,6 +28,7 @@ __all__ = ["Prediction", "clean", "learn", "predict", "seconds_since"]
 
 OUTLIER = 8.0  # robust standard deviations from the median of seven neighbours
 NEIGHBOURS = 7
+LONGER = 1.05  # horizon over record, from which on it is said
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,7 +136,7 @@ def predict(
 
 def _doubts(belief: Belief, horizon_s: float) -> tuple[str, ...]:
     span_s = belief.states.at_s - belief.begin_s
-    if horizon_s > span_s:
+    if horizon_s > LONGER * span_s:
         return (
             f"the horizon is {horizon_s / span_s:.1f} times as long as the record: noise slower than the record is not foreseen",
         )
