@@ -14,7 +14,8 @@ import orjson
 
 from timesync.alerts.book import Alert, AlertBook, Phase
 from timesync.alerts.facts import ProbeFacts, TargetFacts
-from timesync.alerts.kinds import DRIFT, KIND_OF, TREND_H, WINDOW_MIN, Level
+from timesync.alerts.kinds import KIND_OF, Level
+from timesync.alerts.signals import DRIFT, TREND_H, WINDOW_MIN
 from timesync.export.current import GRACE_S, LIFE_INTERVALS
 from timesync.model import Event, PtpFacts, Quality, Severity
 

@@ -1,6 +1,6 @@
 """What alerts are judged by: the present state of a target and of the probe, in plain numbers. None: not known.
 
-Rule: nothing here knows a threshold; each property is one signal of the table in `kinds`, beside the PromQL that says the same.
+Rule: nothing here knows a threshold; each property is one quantity of `signals`, beside the PromQL that says the same.
 """
 
 from __future__ import annotations

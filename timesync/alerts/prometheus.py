@@ -11,7 +11,8 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from timesync.alerts.kinds import KINDS, RECORDED, Scope
+from timesync.alerts.kinds import KINDS, Scope
+from timesync.alerts.signals import RECORDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
