@@ -106,18 +106,26 @@ class LinkService:
         self._clock_ns = clock_ns
         self._told: dict[Path, str] = {}
         self._networks: dict[str, NetworkLink] = {}
+        self._links: list[LinkSettings] = []
+        self._ties: dict[str, Tie] = {}
         self.configure(settings)
 
     def configure(self, settings: ProbeSettings) -> None:
-        """Take new settings; ties that come from data are made again at the next turn."""
+        """Take new settings; a link that has not changed keeps its tie, that of another comes with the next turn."""
         self._tags = {"site": settings.site.name, "probe": settings.site.probe}
         ties = {target.name: target.tie for target in settings.targets if target.tie is not None}
         if settings.local_reference is not None:
             ties["local"] = settings.local_reference.tie
+        before = {link: self._ties[link.name] for link in self._links}
         self._links = [link for link in settings.links if link.kind != CALIBRATED]
-        self._ties: dict[str, Tie] = {
-            link.name: initial_tie(link, ties[link.reference].realises) for link in self._links
-        }
+        self._ties = {}
+        for link in self._links:
+            tie = before.get(link)
+            if tie is not None and tie.realises == ties[link.reference].realises:
+                self._set_tie(link.reference, tie)  # the references were made with what the configuration says
+            else:
+                tie = initial_tie(link, ties[link.reference].realises)
+            self._ties[link.name] = tie
         kept = {network.link: network for network in self._networks.values()}
         self._networks = {
             link.reference: kept.get(link) or NetworkLink(link, self._ties[link.name].realises)

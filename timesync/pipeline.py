@@ -156,14 +156,7 @@ class Pipeline:
         self.settings = settings
         self.recorder = Recorder(settings.site.name, settings.site.probe, settings.coverage_factor, self._utc)
         self._phi = settings.oscillator_ppm * 1e-6
-        local = settings.local_reference
-        if local is None:
-            self._local = None
-        elif self._local is None or (self._local.declared, self._local.settle_s) != (local.tie, local.settle_s):
-            before = self._local
-            self._local = LocalReference(local.tie, settle_s=local.settle_s, epoch=self._epoch)
-            if before is not None:
-                self._local.resume(before)
+        self._configure_local(settings.local_reference)
         wanted = self._new_differencers(settings)
         networks = {link.reference: link.through for link in settings.links if link.through is not None}
         for linked, through in self._networks.items():
@@ -188,6 +181,10 @@ class Pipeline:
             max_age_s=settings.reference_max_age_s,
             settle_s=settings.reference_settle_s,
         )
+        for name, differencer in wanted.items():
+            differencer.outvoted = self.references.outvoted(
+                name
+            )  # a new one, too: it claims nothing until the next look
         old = self.states
         rows.extend(self._let_go({target.name: target for target in settings.targets}))
         self.states = {}
@@ -206,6 +203,16 @@ class Pipeline:
         clocks = ((name, each.settings.interval_s, each.settings.tie is not None) for name, each in self.states.items())
         self.attribution.configure(clocks, self._phi)
         return rows
+
+    def _configure_local(self, wanted: LocalReferenceSettings | None) -> None:
+        """The host clock as a reference; one that is declared anew goes on where the old one was."""
+        before = self._local
+        if wanted is None:
+            self._local = None
+        elif before is None or (before.declared, before.settle_s) != (wanted.tie, wanted.settle_s):
+            self._local = LocalReference(wanted.tie, settle_s=wanted.settle_s, epoch=self._epoch)
+            if before is not None:
+                self._local.resume(before)
 
     def _new_differencers(self, settings: ProbeSettings) -> dict[str, Differencer]:
         """One for each reference of these settings."""

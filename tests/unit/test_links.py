@@ -175,6 +175,26 @@ async def test_a_link_that_is_no_longer_measured_ages_and_is_lost() -> None:
     assert bench.poll("clock", 100e-6)[0].fields["claim"] == "link_stale"
 
 
+async def test_a_reload_that_leaves_a_link_alone_leaves_its_tie_alone() -> None:
+    bench = Bench(settings(NETWORK))
+    bench.poll("clock", 100e-6)
+    bench.poll("utc-nim", 20e-6)
+    tie, rows = bench.ties["clock"], len(bench.rows)
+    more = settings(NETWORK)
+    bench.pipeline.configure(more)
+    bench.service.configure(more)
+    assert bench.ties["clock"] == tie
+    bench.poll("server", 250e-6)
+    found = next(row for row in bench.poll("clock", 100e-6) if row.tags["target"] == "server")
+    assert found.fields["claim"] == "valid"
+    bench.poll("utc-nim", 20e-6)
+    assert [event.kind for event in bench.events] == ["link_found"]
+    assert len(bench.rows) - rows <= 1  # the new sample of the clock, at most
+    # Another link is another matter: it has to be found.
+    bench.service.configure(settings(replace(NETWORK, window_s=60.0)))
+    assert bench.service._ties["lan"].no_claim is Reason.LINK_MISSING
+
+
 # --- by GNSS -------------------------------------------------------------------------------------------------------------
 
 

@@ -325,6 +325,15 @@ def test_full_spool_drops_the_newest_where_that_is_chosen(home: Home) -> None:
     assert everything(spool) == [1000]
 
 
+def test_a_sample_dropped_as_a_draft_and_as_a_row_is_one_sample(home: Home) -> None:
+    spool = home.open(max_bytes=1_000_000, when_full="drop_newest")
+    fill(spool, 1000)
+    before = spool.status().dropped
+    assert not spool.append([], [record(2000)])
+    assert not spool.append([record(2000)])
+    assert spool.status().dropped == before + 1
+
+
 def test_lasting_trouble_is_told_once_and_again_when_it_comes_back(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = home.open()
 

@@ -152,7 +152,7 @@ class Spool:
         if not payloads:
             return True
         if self._settings.when_full == "drop_newest" and self._shelf.size >= self._settings.max_bytes:
-            self._drop("spool full", len(payloads))
+            self._drop("spool full", len(more))  # a draft has a successor, which is counted when its turn comes
             self._note_once(
                 "spool_full", f"the spool has reached {self._settings.max_bytes} bytes: new records are dropped"
             )
