@@ -127,7 +127,9 @@ mkdir -p "$work"
 : >"$log"
 make_venv
 say "installing the packages of requirements/$kind.lock (once; a minute or two)"
-pip_install --require-hashes -r "$lock" || install_failed "the packages could not be installed."
+# First what builds: a package that comes as source only is then built by these very packages, and not by whatever is newest.
+{ pip_install --require-hashes --only-binary :all: -r "$root/requirements/build.lock" &&
+    pip_install --require-hashes --no-build-isolation -r "$lock"; } || install_failed "the packages could not be installed."
 say "installing timesync itself (editable)"
 pip_install --no-deps --no-build-isolation --editable "$root" || install_failed "timesync could not be installed."
 state >"$venv/.timesync-$kind"
