@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from timesync.model import Outcome, Record
     from timesync.reference.published import UtcBook
-    from timesync.settings import KnownPath, ProbeSettings, TargetSettings, Tie
+    from timesync.settings import KnownPath, LocalReferenceSettings, ProbeSettings, TargetSettings, Tie
     from timesync.timescale import LeapTable
     from timesync.uncertainty import Slewed
 
