@@ -52,7 +52,7 @@ HOLDOVER = Dashboard(
             ("$target: measured, and foreseen for an hour from now", "$target：实测与一小时后的预报"),
             (
                 "The time error, and what it will be in an hour with twice its uncertainty. An end beyond the limit: act now.",
-                "时间误差及一小时后的预报（带宽为两倍不确定度）。一端越过限值时请立即处理。",
+                "时间误差及一小时后的预报（带的半宽为两倍标准不确定度）。一端越过限值时请立即处理。",
             ),
             (
                 Query(f"timesync_time_error_seconds{{{OF_TARGET}}}", "measured"),
@@ -104,4 +104,5 @@ HOLDOVER = Dashboard(
         ),
     ),
     ("site", "target", "limit"),
+    ("target",),
 )

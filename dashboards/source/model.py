@@ -85,12 +85,16 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """One dashboard; `name` is the stable part of its identity, `variables` those of `VARIABLES` that it has."""
+    """One dashboard; `name` is the stable part of its identity, `variables` those of `VARIABLES` that it has.
+
+    It opens with all values of each, but for those in `first`: with the first value, for a panel is drawn for each.
+    """
 
     name: str
     title: tuple[str, str]
     panels: tuple[Panel, ...]
     variables: tuple[str, ...] = ("site", "target", "reference", "limit")
+    first: tuple[str, ...] = ()
 
 
 VARIABLES: Mapping[str, tuple[tuple[str, str], str]] = {
@@ -123,7 +127,9 @@ def json_of(dashboard: Dashboard, others: Sequence[Dashboard], language: str) ->
         "time": {"from": "now-6h", "to": "now"},
         "links": [_link(other, language) for other in others if other is not dashboard],
         "annotations": {"list": [_events(pick)]},
-        "templating": {"list": [*_sources(), *(_variable(name, pick) for name in dashboard.variables)]},
+        "templating": {
+            "list": [*_sources(), *(_variable(name, pick, dashboard.first) for name in dashboard.variables)]
+        },
         "panels": list(_placed(dashboard.panels, pick)),
     }
 
@@ -166,7 +172,7 @@ def _sources() -> Sequence[Mapping[str, Any]]:
     ]
 
 
-def _variable(name: str, pick: int) -> Mapping[str, Any]:
+def _variable(name: str, pick: int, first: Sequence[str]) -> Mapping[str, Any]:
     label, query = VARIABLES[name]
     return {
         "name": name,
@@ -180,7 +186,7 @@ def _variable(name: str, pick: int) -> Mapping[str, Any]:
         "multi": True,
         "includeAll": True,
         "allValue": ".*",
-        "current": {"text": ["All"], "value": ["$__all"]},
+        "current": {} if name in first else {"text": ["All"], "value": ["$__all"]},
         "hide": 0,
     }
 

@@ -186,7 +186,7 @@ NETWORK = Dashboard(
             ("Oldest sample", "最旧样本"),
             (
                 "Age of the oldest newest sample in poll intervals. Old: see that the probe polls.",
-                "各目标最新样本中最旧者的龄期（以轮询间隔计）。过旧时请检查探针是否在轮询。",
+                "各目标最新样本距今时间的最大值（以轮询间隔计）。过大时请检查探针是否在轮询。",
             ),
             f"max((time() - timesync_last_sample_timestamp_seconds{{{OF_SITE}}}) / timesync_poll_interval_seconds{{{OF_SITE}}})",
             "short",
@@ -210,7 +210,7 @@ NETWORK = Dashboard(
             ),
             "short",
             12,
-            4,
+            8,
             options={"reduceOptions": {"calcs": ["lastNotNull"]}, "textMode": "value_and_name"},
             looks=tuple(
                 Look({"color": {"mode": "fixed", "fixedColor": colour}}, of=letter)
@@ -268,7 +268,7 @@ NETWORK = Dashboard(
         MAP,
         Panel(
             "bargauge",
-            ("Age of the last sample", "最新样本龄期"),
+            ("Age of the last sample", "最新样本距今时间"),
             (
                 "In poll intervals, by target. Long bars: the target does not answer or the probe does not poll; see Target.",
                 "以轮询间隔计，按目标显示。过长：目标无应答或探针未轮询，请查看“目标”仪表板。",

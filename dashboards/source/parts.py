@@ -73,11 +73,18 @@ def one(text: str, legend: str = "") -> tuple[Query, ...]:
     return (Query(text, legend, instant=True),)
 
 
-def stat(title: tuple[str, str], about: tuple[str, str], query: str, unit: str = "short", kind: str = "") -> Panel:
+def stat(
+    title: tuple[str, str],
+    about: tuple[str, str],
+    query: str,
+    unit: str = "short",
+    kind: str = "",
+    width: int = 4,
+) -> Panel:
     """One number; `kind` is the alert whose thresholds colour it."""
     steps = steps_of(kind) if kind else ((None, GOOD),)
     options = {"reduceOptions": {"calcs": ["lastNotNull"]}}
-    return Panel("stat", title, about, one(query), unit, 4, 4, steps, options)
+    return Panel("stat", title, about, one(query), unit, width, 4, steps, options)
 
 
 def series(

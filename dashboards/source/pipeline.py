@@ -15,11 +15,12 @@ PIPELINE = Dashboard(
             ("Oldest record waiting", "最旧待发记录"),
             (
                 "Age of the oldest record that a sink lacks; no value: none waits. Old: the database is away.",
-                "最旧未送达记录的龄期；无值表示没有等待的记录。过旧说明数据库不可用。",
+                "最旧未送达记录距今的时间；无值表示没有等待的记录。过旧说明数据库不可用。",
             ),
             f"max(time() - timesync_spool_oldest_timestamp_seconds{{{OF_SITE}}})",
             "s",
             "spool_growing",
+            width=6,
         ),
         stat(
             ("Spool used", "缓冲队列占用"),
@@ -30,6 +31,7 @@ PIPELINE = Dashboard(
             f"max(timesync_spool_bytes{{{OF_SITE}}} / timesync_spool_limit_bytes{{{OF_SITE}}})",
             "percentunit",
             "spool_filling",
+            width=6,
         ),
         stat(
             ("Days of leap seconds", "闰秒表剩余天数"),
@@ -40,6 +42,7 @@ PIPELINE = Dashboard(
             f"min((timesync_leap_table_expiry_timestamp_seconds{{{OF_SITE}}} - time()) / 86400)",
             "d",
             "leap_list_expiring",
+            width=6,
         ),
         stat(
             ("Clock steps", "时钟跳变"),
@@ -48,6 +51,7 @@ PIPELINE = Dashboard(
                 "各探针时钟自启动以来的跳变次数。多于启动时的一次时，请查明是什么在设置时钟。",
             ),
             f"sum(timesync_clock_steps_total{{{OF_SITE}}})",
+            width=6,
         ),
         series(
             ("Records waiting", "等待的记录"),

@@ -106,6 +106,7 @@ PTP = Dashboard(
                 f"sum by (clock, direction, message) (rate(timesync_ptp_stack_messages_total{{{OF_TARGET}}}[$__rate_interval]))",
                 "{{clock}} {{direction}} {{message}}",
             ),
+            width=24,
         ),
     ),
     ("site", "target"),

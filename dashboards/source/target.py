@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboards.source.model import Dashboard, Look, Panel, Query
-from dashboards.source.parts import BOUND, DIMMED, LIMIT, NAMED, OF_TARGET, RAW, X, series, timeline
+from dashboards.source.parts import BOUND, COMPARED, DIMMED, LIMIT, NAMED, OF_TARGET, RAW, X, series, timeline
 
 __all__ = ["BAND", "SCATTER", "TARGET"]
 
@@ -129,6 +129,16 @@ TARGET = Dashboard(
             Query(f"timesync_root_delay_seconds{{{OF_TARGET}}} / 2", f"{NAMED} delay/2"),
             Query(f"timesync_root_dispersion_seconds{{{OF_TARGET}}}", f"{NAMED} dispersion"),
         ),
+        series(
+            ("Standard uncertainty and bound", "标准不确定度与误差界"),
+            (
+                "What the time error is known to. A rise: see which part rose, above and on Traceability.",
+                "时间误差已知到何种程度。上升时请查看上方及“溯源”仪表板中上升的分量。",
+            ),
+            "s",
+            Query(f"timesync_time_error_uncertainty_seconds{{{COMPARED}}}", f"{NAMED} u"),
+            Query(BOUND, f"{NAMED} bound"),
+        ),
         timeline(
             ("Timestamps taken by", "时间戳来源"),
             (
@@ -138,4 +148,5 @@ TARGET = Dashboard(
             Query(f"timesync_timestamping{{{OF_TARGET}}} == 1", f"{NAMED} {{{{timestamping}}}}"),
         ),
     ),
+    first=("target",),
 )

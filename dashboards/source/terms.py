@@ -63,6 +63,7 @@ TERMS: tuple[tuple[str, str], ...] = (
 LEGENDS: Mapping[str, str] = {
     "+limit": "+限值",
     "-limit": "-限值",
+    "bound": "误差界",
     "claimed": "声明",
     "critical": "严重",
     "delay/2": "时延/2",

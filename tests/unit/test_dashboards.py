@@ -51,6 +51,8 @@ def test_a_dashboard_has_a_stable_identity_links_and_panels_that_do_not_overlap(
         for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
     ]
     assert len(taken) == len(set(taken))
+    height = 1 + max(y for _, y in taken)
+    assert len(taken) == 24 * height  # and no holes
     assert max(x for x, _ in taken) < 24
     assert len({panel["id"] for panel in made["panels"]}) == len(made["panels"])
 
