@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from support.pageviews import FAINT, REPEATED, VIEWS, WEIGHT, nameless
 
 from timesync.model import Event, Missed, Severity
 from timesync.pipeline import Pipeline
@@ -20,43 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.browser import Tab
-
-TWO_CHARTS = "document.querySelectorAll('.chart canvas').length === 2"
-ROWS = "document.querySelectorAll('{}').length"
-VIEWS = {
-    "network": f"{ROWS.format('#targets tbody tr')} === 6 && {ROWS.format('.grid td[data-verdict=certain]')} > 0",
-    "target/drifting": f"{TWO_CHARTS} && document.body.innerText.includes('all drawn')",
-    "stability/drifting": f"{TWO_CHARTS} && {ROWS.format('tbody tr')} > 5",
-    "holdover/holdover": f"{ROWS.format('#limits tbody tr')} === 2 && {ROWS.format('.timeline li')} > 1",
-    "traceability/good": f"{ROWS.format('.chain li')} >= 4 && {ROWS.format('.budget .row')} > 10",
-    "alerts": f"{ROWS.format('.alert[data-alert=certain_breach]')} > 0",
-    "events": f"{ROWS.format('.events li')} > 0",
-}
-WEIGHT = """
-[...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
-  .filter((each) => each.name.includes("/static/") || each.name.endsWith("/")).reduce((sum, each) => sum + each.encodedBodySize, 0)
-"""
-# The texts whose contrast with the ground behind them is below 4.5 to 1 (WCAG 2.2, success criterion 1.4.3).
-FAINT = """
-(() => {
-  const parse = (text) => {
-    const found = text.match(/[\\d.]+/g).map(Number);
-    const scale = text.startsWith("color(") ? 255 : 1;
-    return [...found.slice(0, 3).map((value) => value * scale), found[3] ?? 1];
-  };
-  const linear = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
-  const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
-  const ground = (place) => {
-    const found = parse(getComputedStyle(place).backgroundColor);
-    return found[3] === 0 && place.parentElement ? ground(place.parentElement) : found;
-  };
-  const texts = [...document.querySelectorAll("td, th, h2, p, span, a, button, dt, dd, time")];
-  return texts.filter((each) => each.innerText?.trim() && !each.closest(".hidden")).map((each) => {
-    const [more, less] = [light(parse(getComputedStyle(each).color)), light(ground(each))].sort((x, y) => y - x);
-    return [each.innerText.slice(0, 30), (more + 0.05) / (less + 0.05)];
-  }).filter(([, ratio]) => ratio < 4.5);
-})()
-"""
 
 
 async def test_every_view_shows_what_is_measured(demonstration: str, tab: Tab, screenshots: Path) -> None:
@@ -76,14 +40,7 @@ async def test_every_view_shows_what_is_measured(demonstration: str, tab: Tab, s
         await tab.run(f"location.hash = '#/{view}'")
         await asyncio.sleep(0.5)
         assert await nameless(tab) == [], view
-
-
-async def nameless(tab: Tab) -> list[dict[str, Any]]:
-    tree = (await tab.send("Accessibility.getFullAXTree"))["nodes"]
-    wanted = {"button", "link", "combobox", "img", "image", "columnheader"}
-    named = [node for node in tree if not node["ignored"] and node["role"]["value"] in wanted]
-    assert len(named) > 5
-    return [node for node in named if not node.get("name", {}).get("value", "").strip()]
+        assert await tab.run(REPEATED) == [], view
 
 
 async def test_a_phone_needs_no_scrolling_to_the_side(demonstration: str, tab: Tab, screenshots: Path) -> None:
@@ -97,22 +54,76 @@ async def test_a_phone_needs_no_scrolling_to_the_side(demonstration: str, tab: T
         await tab.whole_picture(screenshots / f"{view.split('/')[0]}-phone-light.png")
 
 
-async def test_dark_and_light_as_the_system_has_it_and_as_one_chooses(demonstration: str, tab: Tab) -> None:
+async def test_dark_and_light_as_the_system_has_it_and_as_one_chooses(
+    demonstration: str, tab: Tab, screenshots: Path
+) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     seen = {}
     for scheme in ("dark", "light"):
         await tab.scheme(scheme)
         await tab.go(demonstration)
-        await tab.until(VIEWS["network"])
+        for view, shown in VIEWS.items():
+            await tab.run(f"location.hash = '#/{view}'")
+            await tab.until(shown, within_s=60.0)
+            assert await tab.run(FAINT) == [], (scheme, view)
+            if scheme == "light":
+                await tab.whole_picture(screenshots / f"{view.split('/')[0]}-light.png")
         seen[scheme] = await tab.run(ground)
         assert await tab.run("document.documentElement.dataset.theme") == scheme
-        assert await tab.run(FAINT) == [], scheme
     assert seen["dark"] != seen["light"]
     await tab.run("document.getElementById('theme').click()")
     assert await tab.run(ground) == seen["dark"]
     await tab.go(f"{demonstration}/?again")
     await tab.until(VIEWS["network"])
     assert await tab.run(ground) == seen["dark"]  # the choice is kept, whatever the system says
+
+
+async def test_what_every_view_shows_can_be_had_as_a_table(demonstration: str, tab: Tab) -> None:
+    await tab.go(demonstration)
+    for view, shown in VIEWS.items():
+        await tab.run(f"location.hash = '#/{view}'")
+        await tab.until(shown, within_s=60.0)
+        links = await tab.run("[...document.querySelectorAll('a[download]')].map((each) => each.href)")
+        assert links, view
+        for link in links:
+            kind, head = await tab.run(
+                f"fetch({link!r}).then(async (answer) => "
+                "[answer.headers.get('Content-Type'), (await answer.text()).split('\\r')[0]])"
+            )
+            assert kind.startswith("text/csv"), link
+            assert len(head.split(",")) > 3, link
+
+
+async def test_everything_can_be_done_without_a_mouse(demonstration: str, tab: Tab) -> None:
+    focused = "document.activeElement"
+    await tab.go(demonstration)
+    await tab.until(VIEWS["network"])
+    await tab.key("Tab", 9)
+    assert await tab.run(f"{focused}.className") == "skip"
+    await tab.key("Enter", 13, "\r")
+    assert await tab.run(f"{focused}.id") == "view"
+    # In the order of the page, and the grid is one stop of it, however many cells it has.
+    stops = []
+    for _ in range(40):
+        await tab.key("Tab", 9)
+        place = f"{focused}.closest('.grid td') ? 'cell' : {focused}.closest('table')?.id ?? {focused}.tagName"
+        stops.append(await tab.run(place))
+        if stops[-1] == "cell":
+            break
+    assert stops[-1] == "cell", stops
+    await tab.key("ArrowRight", 39)
+    await tab.key("ArrowDown", 40)
+    await tab.key("Enter", 13, "\r")
+    said = "[...document.querySelectorAll('[aria-live]')].map((each) => each.innerText)"
+    words = await tab.until(f"{said}.find((text) => text.includes('good against UTC(DEMO)'))")
+    assert "cannot be wrong by more than" in words
+    assert await tab.run(f"{focused}.getAttribute('aria-label').startsWith('good against UTC(DEMO)')")
+    # A chart is read value by value, aloud.
+    await tab.run("location.hash = '#/target/good'")
+    await tab.until(VIEWS["target/drifting"])
+    await tab.run("document.getElementById('offset-chart').focus()")
+    await tab.key("ArrowLeft", 37)
+    await tab.until("/UTC 20\\d\\d-.*offset [+\\u2212]/.test(document.getElementById('announce').innerText)")
 
 
 async def test_zoom_by_mouse_and_keyboard_and_back(demonstration: str, tab: Tab) -> None:

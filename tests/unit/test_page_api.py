@@ -282,6 +282,29 @@ async def test_both_tables_of_the_account_can_be_had(page, table, head):
     assert len(text.splitlines()) == 1 + len(shown)
 
 
+def claimed(name: str, error_s: float | None, bound_s: float, **more: Any) -> dict[str, Any]:
+    clock = {"offset_s": 1e-3 + (error_s or 0.0), "bound_s": bound_s / 2, "realises": "UTC(NIM)"}
+    limit = {"limit": "rts25-100us", "limit_s": 1e-4}
+    return {"target": name, "time_error_s": error_s, "time_error_bound_s": bound_s, **clock, **limit, **more}
+
+
+def test_each_pair_is_judged_by_the_limit_of_its_row_and_a_target_by_itself_on_the_diagonal():
+    targets = [claimed("a", 5e-5, 1e-6), claimed("b", -9e-5, 2e-6, limit=None, limit_s=None), claimed("c", None, 0.0)]
+    found = {(each["row"], each["column"]): each for each in facts.pairs(targets)}
+    assert len(found) == 9
+    assert found["a", "a"]["difference_s"] == 5e-5
+    assert (found["a", "a"]["verdict"], found["a", "a"]["differ"]) == ("within", None)
+    pair = found["a", "b"]
+    assert (pair["difference_s"], pair["bound_s"]) == (pytest.approx(14e-5), pytest.approx(3e-6))
+    assert (pair["differ"], pair["verdict"]) == (True, "certain")
+    assert found["b", "a"]["verdict"] is None  # b has no limit
+    assert found["a", "c"]["difference_s"] == pytest.approx(
+        5e-5
+    )  # c claims nothing: by the probe's clock, which cancels
+    assert found["a", "c"]["bound_s"] == pytest.approx(5e-7)
+    assert (found["c", "c"]["difference_s"], found["c", "c"]["verdict"]) == (None, None)
+
+
 async def test_csv_is_what_is_shown_and_no_formula(page):
     session, _, _ = await page()
     async with session.get(f"{PREFIX}/series?target=ntp1&last_s=100&points=100&format=csv") as answer:

@@ -45,6 +45,7 @@ NS = 1_000_000_000
 DEFAULT_LAST_S = 3600.0
 DEFAULT_POINTS = 600
 DEFAULT_EVENTS = 200
+DEFAULT_COMPARED = 24  # as many as the page has room for
 MOST_ENDED = 100
 ORDER = ("firing", "pending", "resolved")
 COMPRESS_ABOVE = 2048
@@ -159,6 +160,13 @@ class StatusPage:
             heads = [name for name in rows[0] if name not in {"losses", "trouble"}] if rows else ["target"]
             return _csv("targets", heads, ([row[head] for head in heads] for row in rows))
         return _json({"targets": rows})
+
+    async def _show_comparison(self, request: web.Request) -> web.Response:
+        limit = _whole(request, "limit", DEFAULT_COMPARED, 1, 100)
+        rows = list(facts.pairs(list(self._now().values())[:limit]))
+        if _wants_csv(request):
+            return _csv("comparison", facts.PAIR_HEADS, ([row[head] for head in facts.PAIR_HEADS] for row in rows))
+        return _json({"pairs": rows})
 
     async def _show_series(self, request: web.Request) -> web.Response:
         name, asked = self._target(request), self._range(request)

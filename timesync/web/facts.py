@@ -13,13 +13,13 @@ from timesync.reasons import REASONS
 from timesync.state_word import state_word
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from timesync.model import ClockOffset, Record
     from timesync.pipeline import TargetState
     from timesync.plugin import Demonstration
 
-__all__ = ["STATISTIC_TITLES", "comparison", "event", "stability", "target"]
+__all__ = ["PAIR_HEADS", "STATISTIC_TITLES", "comparison", "event", "pairs", "stability", "target"]
 
 WELL = frozenset({"ok", "reference"})
 UNSETTLED = frozenset({"starting", "waiting", "carried"})
@@ -118,6 +118,45 @@ def _trouble(state: TargetState, word: str) -> dict[str, str] | None:
     meaning = REASONS[reason]
     detail = state.missed.detail if state.missed is not None and reason is state.missed.reason else ""
     return {"reason": reason.value, "meaning": meaning.text, "remedy": meaning.remedy, "detail": detail}
+
+
+PAIR_HEADS = ("row", "column", "difference_s", "bound_s", "differ", "limit", "limit_s", "verdict")
+"""What there is to say of a pair of targets."""
+
+
+def pairs(targets: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each target against every other, row minus column: the probe's clock and the reference cancel, the bounds add up. A target
+    against itself is its own claim against UTC(k). Targets are those of `target`.
+    """
+    for row in targets:
+        for column in targets:
+            value, bound = (
+                (row["time_error_s"], row["time_error_bound_s"]) if row is column else _difference(row, column)
+            )
+            limit_s = row["limit_s"]
+            judged = None
+            if value is not None and bound is not None and limit_s is not None:
+                judged = verdict(value, bound, limit_s).value
+            yield {
+                "row": row["target"],
+                "column": column["target"],
+                "difference_s": value,
+                "bound_s": bound,
+                "differ": None if value is None or bound is None or row is column else abs(value) > bound,
+                "limit": row["limit"],
+                "limit_s": limit_s,
+                "verdict": judged,
+            }
+
+
+def _difference(row: dict[str, Any], column: dict[str, Any]) -> tuple[float | None, float | None]:
+    claims = row["time_error_s"] is not None and column["time_error_s"] is not None
+    if claims and row["realises"] == column["realises"]:
+        bound_s = row["time_error_bound_s"] + column["time_error_bound_s"]
+        return row["time_error_s"] - column["time_error_s"], bound_s
+    if row["offset_s"] is not None and column["offset_s"] is not None:
+        return row["offset_s"] - column["offset_s"], row["bound_s"] + column["bound_s"]
+    return None, None
 
 
 def event(record: Record) -> dict[str, Any]:

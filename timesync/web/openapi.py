@@ -17,6 +17,7 @@ from timesync.web.shapes import (
     HOLDOVER,
     INSTANT,
     MASK,
+    PAIR,
     SERIES,
     SITE,
     TARGET,
@@ -69,6 +70,17 @@ _FORMAT = Parameter("format", {"type": "string", "enum": ["json", "csv"]}, "json
 ROUTES = (
     Route("/site", "site", "Who measures, and since when", answer=SITE),
     Route("/targets", "targets", "Every target as it is now", (_FORMAT,), shape(targets=listed(TARGET)), "text/csv"),
+    Route(
+        "/comparison",
+        "comparison",
+        "Each target against every other, and by itself against UTC(k), now, judged by the limit of the row",
+        (
+            Parameter("limit", {"type": "integer", "minimum": 1, "maximum": 100}, "the first so many targets; 24"),
+            _FORMAT,
+        ),
+        shape(pairs=listed(PAIR)),
+        "text/csv",
+    ),
     Route(
         "/series",
         "series",

@@ -16,6 +16,7 @@ __all__ = [
     "INSTANT",
     "INSTANT_SHAPE",
     "MASK",
+    "PAIR",
     "SERIES",
     "SITE",
     "TARGET",
@@ -102,6 +103,17 @@ TARGET = shape(
     },
     simulated_as=maybe("string", "demonstration only: what the target simulates"),
     true_s=maybe("number", "demonstration only: the simulated clock's true error at at_ns"),
+)
+
+PAIR = shape(
+    row=text("a target"),
+    column=text("another, or itself: then it is against UTC(k)"),
+    difference_s=maybe("number", "row minus column"),
+    bound_s=maybe("number", "hard bound of the difference"),
+    differ=maybe("boolean", "the bounds do not allow them to be the same"),
+    limit=maybe("string", "the limit of the row"),
+    limit_s=maybe("number", "the same, as a size"),
+    verdict={"type": ["string", "null"], "enum": ["within", "possible", "certain", None]},
 )
 
 ALERT = shape(

@@ -1,6 +1,6 @@
 // Curves: time series with a band, and sigma-tau on logarithmic axes. Drawn by uPlot; the keyboard works as the mouse does.
 
-import { colour } from "./dom.js";
+import { announce, colour } from "./dom.js";
 import { instant, logTick, offset, power10, size, ticks } from "./format.js";
 
 const { uPlot } = globalThis;
@@ -25,6 +25,8 @@ function keep(plot, place, height) {
 // Arrow keys move the cursor, with Shift the picture; + and - zoom, 0 goes back.
 function keys(plot, place, zoom) {
   place.tabIndex = 0;
+  place.setAttribute("role", "application"); // the keys are the chart's, and not a screen reader's
+  place.setAttribute("aria-roledescription", "chart");
   place.addEventListener("keydown", (event) => {
     const at = plot.data[0];
     if (!at?.length) return;
@@ -39,6 +41,8 @@ function keys(plot, place, zoom) {
       const to = Math.max(0, Math.min(at.length - 1, go));
       const value = plot.series.slice(1).map((each, i) => [each, plot.data[i + 1][to]]).find(([each, found]) => each.show && found != null);
       plot.setCursor({ left: plot.valToPos(at[to], "x"), top: value ? plot.valToPos(value[1], value[0].scale) : 10 });
+      announce(plot.series.map((each, i) => [each, plot.data[i]?.[to]]).filter(([each, found]) => each.show && found != null)
+        .map(([each, found]) => `${each.label} ${each.value(plot, found)}`).join(", "));
       event.preventDefault();
     } else if (zoom && "+-0".includes(event.key)) {
       zoom(event.key);

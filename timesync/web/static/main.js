@@ -29,13 +29,12 @@ function place() {
   return { view: view in VIEWS ? view : "network", name: decodeURIComponent(name.join("/")), search: new URLSearchParams(search) };
 }
 
-let shown = { name: "" };
+let shown = { name: "" }, looked = "";
 let ready = false; // nothing is drawn before the targets are known
 
 function show() {
   if (!ready) return;
   const wanted = place();
-  if (location.hash === "#view") { document.getElementById("view").focus(); return; }
   leave();
   const view = document.getElementById("view");
   view.replaceChildren();
@@ -50,6 +49,8 @@ function show() {
     else link.removeAttribute("aria-current");
   }
   leave = open(view, { ...wanted, name }) ?? (() => {});
+  if (looked && looked !== wanted.view) announce(`View: ${title}`);
+  looked = wanted.view;
 }
 
 function drawTabs() {
@@ -91,6 +92,7 @@ async function start() {
   drawTabs();
   document.getElementById("theme").addEventListener("click", theme);
   addEventListener("hashchange", show);
+  document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); document.getElementById("view").focus(); });
   const states = new Map();
   store.listen((kind, data) => {
     const live = document.getElementById("live");

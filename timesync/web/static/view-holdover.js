@@ -31,11 +31,11 @@ class HoldoverView {
     this.ranges = h("div", { class: "buttons", role: "group", "aria-label": "Range of time, as far back as ahead" }, RANGES.map(([seconds, text]) =>
       h("button", { type: "button", "data-range": seconds, onclick: () => { this.last = seconds; history.replaceState(null, "", address(this.name)); this.load(); } }, text)));
     this.csv = Object.fromEntries(["forecast", "states", "episodes"].map((table) => [table, h("a", { class: "button", download: true }, "CSV")]));
-    this.place = h("div", { class: "chart", id: "holdover-chart", role: "img" });
+    this.place = h("div", { class: "chart", id: "holdover-chart" });
     root.append(
       h("section", { class: "panel" }, h("div", { class: "head" }, h("h1", {}, `Holdover of ${this.name}`), this.mark = h("span", { class: "state" }),
         h("div", { class: "right" }, pick("Target", [...store.targets.keys()].map((each) => [each, each]), this.name, (each) => { location.hash = address(each); }))),
-      this.answer = h("p", { class: "answer", "aria-live": "polite" }, "Asking the probe …"), this.limits = h("div", { class: "scroll" }), this.facts = h("dl", { class: "facts" })),
+      this.answer = h("p", { class: "answer" }, "Asking the probe …"), this.limits = h("div", { class: "scroll" }), this.facts = h("dl", { class: "facts" })),
       h("section", { class: "panel" }, h("div", { class: "head" }, h("h2", {}, "Measured, and foreseen"), this.ranges, h("div", { class: "right" }, this.csv.forecast)),
         this.place, this.note = h("p", { class: "note" })),
       h("section", { class: "panel" }, h("div", { class: "head" }, h("h2", {}, "States"), h("div", { class: "right" }, this.csv.states)), this.timeline = h("div")),

@@ -28,9 +28,10 @@ export function network(root) {
   const explain = h("p", { class: "note", "aria-live": "polite" }, "Choose a cell to read it in words.");
   root.append(h("h1", { class: "hidden" }, "Network"), tiles,
     h("section", { class: "panel" }, h("div", { class: "head" }, h("h2", {}, "Targets"),
-      h("div", { class: "right" }, h("a", { class: "button", href: "/api/v1/targets?format=csv" }, "CSV"))), caption, h("div", { class: "scroll" }, table)),
+      h("div", { class: "right" }, h("a", { class: "button", download: true, href: "/api/v1/targets?format=csv", "aria-label": "CSV: targets" }, "CSV"))), caption, h("div", { class: "scroll" }, table)),
     h("section", { class: "panel" }, h("div", { class: "head" }, h("h2", {}, "Each against every other"),
-      h("span", { class: "note" }, "row minus column, now, by the limit of the row; on the diagonal: by itself against UTC(k)")), grid,
+      h("span", { class: "note", id: "grid-note" }, "row minus column, now, by the limit of the row; on the diagonal: by itself against UTC(k); arrow keys go from cell to cell"),
+      h("div", { class: "right" }, h("a", { class: "button", download: true, href: "/api/v1/comparison?format=csv", "aria-label": "CSV: comparison" }, "CSV"))), grid,
     h("div", { class: "key" }, Object.entries(VERDICTS).map(([name, [sign, , text]]) => h("span", { class: name === "none" ? "" : "limited", "data-verdict": name }, h("i", { "aria-hidden": "true" }, sign), name === "none" ? "nothing to compare" : text)),
       h("span", { class: "unlimited", "data-verdict": "agree" }, h("i", { "aria-hidden": "true" }, "≈"), "no limit: may be the same"), h("span", { class: "unlimited", "data-verdict": "differ" }, h("i", { "aria-hidden": "true" }, "≠"), "no limit: certainly differ")), explain));
   const rows = new Map();
@@ -199,16 +200,30 @@ function judged(row, column) {
   return { verdict, text: `${sign} ${offset(found.value, 1)}`.trim(), words: `${whose} is ${offset(found.value)}, cannot be wrong by more than ${size(found.bound)}${bounds}${limit}.` };
 }
 
+// One cell of the grid is in the order of the Tab key; the arrow keys go to the others.
+function walk(event) {
+  const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+  const cell = event.target.closest("td");
+  if (!step || !cell) return;
+  const to = [...event.currentTarget.tBodies[0].rows][cell.parentElement.sectionRowIndex + step[0]]?.cells[cell.cellIndex + step[1]];
+  const button = to?.querySelector("button");
+  if (!button) return;
+  event.target.tabIndex = -1;
+  button.tabIndex = 0;
+  button.focus();
+  event.preventDefault();
+}
+
 function drawGrid(place, all, explain, count) {
   const names = all.map((each) => each.target);
   const tell = (row, column) => say(explain, judged(store.targets.get(row), store.targets.get(column)).words);
   if (place.dataset.names !== names.join("\n")) {
     place.dataset.names = names.join("\n");
-    place.replaceChildren(h("table", { class: "grid" },
+    place.replaceChildren(h("table", { class: "grid", "aria-describedby": "grid-note", onkeydown: walk },
       h("caption", { class: count > names.length ? "" : "hidden" }, count > names.length ? `The first ${names.length} of ${count} targets, row minus column` : "Row minus column"),
       h("thead", {}, h("tr", {}, h("td"), names.map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, names.map((row) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: `#/target/${encodeURIComponent(row)}` }, row), makeFlag(row)),
-        names.map((column) => h("td", { class: row === column ? "itself" : "" }, h("button", { type: "button", onclick: () => tell(row, column) }))))))));
+        names.map((column) => h("td", { class: row === column ? "itself" : "" }, h("button", { type: "button", tabindex: row === column && row === names[0] ? 0 : -1, onclick: () => tell(row, column) }))))))));
   }
   const lines = place.querySelectorAll("tbody tr");
   all.forEach((row, i) => {
@@ -219,6 +234,7 @@ function drawGrid(place, all, explain, count) {
       cell.dataset.verdict = verdict;
       say(cell.firstChild, text);
       cell.firstChild.title = words;
+      cell.firstChild.setAttribute("aria-label", words);
     });
   });
 }

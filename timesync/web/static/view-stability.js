@@ -10,7 +10,7 @@ const NOISE = { 2: "white PM", 1: "flicker PM", 0: "white FM", "-1": "flicker FM
 const REFRESH_MS = 4000;
 
 export function stability(root, { name, search }) {
-  const note = h("p", { class: "note", "aria-live": "polite" });
+  const note = h("p", { class: "note" });
   const place = h("div", { class: "two" });
   const tables = h("section", { class: "panel" });
   let profile = search.get("mask") ?? "";
@@ -57,7 +57,7 @@ export function stability(root, { name, search }) {
       const some = curves.filter((each) => each.unit === unit);
       if (!some.length) continue;
       const chosen = masks.filter((each) => unit === "s" && each.profile === profile && some.some((curve) => curve.family === each.statistic));
-      const chart = h("div", { class: "chart", role: "img", "aria-label": `${title} of ${name}: ${some.map(spoken).join("; ")}. The table below has every value.` });
+      const chart = h("div", { class: "chart", "aria-label": `${title} of ${name}: ${some.map(spoken).join("; ")}. The table below has every value.` });
       place.append(h("section", { class: "panel" }, h("div", { class: "head" }, h("h2", {}, title)), chart,
         chosen.length ? h("p", { class: "note" }, chosen.map((each) => each.source).join("; ")) : null));
       charts.push(logChart(chart, {

@@ -39,9 +39,9 @@ class TargetView {
   build(root) {
     this.facts = h("dl", { class: "facts" });
     this.trouble = h("p", { class: "trouble", hidden: true });
-    this.note = h("p", { class: "note", "aria-live": "polite" });
-    this.offsetPlace = h("div", { class: "chart", id: "offset-chart", role: "img" });
-    this.delayPlace = h("div", { class: "chart", id: "delay-chart", role: "img", "aria-label": "Delay" });
+    this.note = h("p", { class: "note" });
+    this.offsetPlace = h("div", { class: "chart", id: "offset-chart" });
+    this.delayPlace = h("div", { class: "chart", id: "delay-chart", "aria-label": "Delay" });
     this.csv = h("a", { class: "button", download: true }, "CSV");
     this.list = h("div");
     this.ranges = h("div", { class: "buttons", role: "group", "aria-label": "Range of time" }, RANGES.map(([seconds, text]) =>
