@@ -236,7 +236,9 @@ def test_ntpd_loses_its_source(
     account, lost_ns, back_ns = ntpds.result(180)[name]
     assert account.reasons == []
     found = transitions(account.polls, "measured", "ntp")
-    assert [each.after.value for each in found] == ["acquiring", "locked", "holdover", "acquiring", "locked"]
+    story = [each.after.value for each in found]
+    assert story[:4] == ["acquiring", "locked", "holdover", "acquiring"]
+    assert story[4:] in ([], ["locked"])  # how soon its phase is steady again is up to the machine's load
     began, ended = found[2], found[3]
     assert set(began.signs) >= {"frozen", "dispersion"}
     assert began.evidence["reference_id"] == "10.123.0.1"
@@ -245,6 +247,6 @@ def test_ntpd_loses_its_source(
     assert 5e9 < began.at_ns - lost_ns < 15e9
     assert back_ns < ended.since_ns
     detector = Detector()
-    meanwhile = [poll for poll in account.polls if all(each.at_ns < back_ns for each in poll)]
+    meanwhile = [[each] for each in account.exchanges if each.t1_ns < back_ns]
     assert transitions(meanwhile, "measured", "ntp", detector)[-1].after.value == "holdover"
     assert set(detector.signs) >= in_the_end
