@@ -28,7 +28,7 @@ def test_the_rules_are_made_from_the_description():
 def test_the_runbooks_are_made_from_the_description_and_none_is_missing():
     assert committed("deploy/RUNBOOKS.md") == page(), "run: python -m timesync.alerts.runbooks > deploy/RUNBOOKS.md"
     headings = [line.removeprefix("## ") for line in page().splitlines() if line.startswith("## ")]
-    assert headings == ["Limits", *(kind.name for kind in KINDS)]
+    assert headings == ["Alerts", "Limits", *(kind.name for kind in KINDS)]
     assert STEPS.keys() == KIND_OF.keys()
     assert all(name in page() for name in PROFILES)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from timesync.alerts.kinds import AlertKind
 
-__all__ = ["STEPS", "index", "page"]
+__all__ = ["STEPS", "page"]
 
 STEPS: Mapping[str, tuple[str, ...]] = {
     "reference_lost": (
@@ -189,6 +189,9 @@ judges these itself and tells them by `[[notify]]`; Prometheus judges the same b
 An alert is told when its condition has held for its *grace*, and told to be over when it has been gone for its *hold*. What another
 alert explains is silent: a lost reference is one alert, and not one for each target.
 
+## Alerts
+
+{index}
 ## Limits
 
 `limit` of a target, or `default_limit` of `[alerts]`; `[[limit]]` adds your own. They are judged with the bound.
@@ -201,14 +204,14 @@ alert explains is silent: a lost reference is one alert, and not one for each ta
 def page() -> str:
     """The whole page, Markdown."""
     limits = "".join(f"| `{limit.name}` | {limit.error_s:g} s | {limit.source} |\n" for limit in PROFILES.values())
-    return HEAD + limits + "".join("\n".join(_section(kind)) for kind in KINDS)
+    return HEAD.replace("{index}", _index()) + limits + "".join("\n".join(_section(kind)) for kind in KINDS)
 
 
-def index() -> str:
-    """A table of the alerts, most urgent first, for the operator's guide (deploy/README.md)."""
+def _index() -> str:
+    """A table of the alerts, most urgent first."""
     levels = ("critical", "warning", "info")
     kinds = sorted(KINDS, key=lambda kind: levels.index(kind.level.value))
-    rows = (f"| [{kind.name}](RUNBOOKS.md#{kind.name}) | {kind.level.value} | {kind.means} |\n" for kind in kinds)
+    rows = (f"| [{kind.name}](#{kind.name}) | {kind.level.value} | {kind.means} |\n" for kind in kinds)
     return "| alert | level | means |\n|---|---|---|\n" + "".join(rows)
 
 
