@@ -297,7 +297,8 @@ def _budget(row: _Row, realises: str | None, *, against_utc: bool) -> Iterator[Q
                 quantity, measured[name], "normal", None, 0.0, sign, "type A: not known yet, fewer than three samples"
             )
         elif u_s is not None:
-            distribution = "normal" if name in NORMAL else "rectangular"
+            modelled = name == "interpolation" and row.text("quality") == "carried"
+            distribution = "normal" if name in NORMAL or modelled else "rectangular"
             yield _line(
                 quantity, measured.get(name, 0.0), distribution, half_width_s, u_s, sign, source.format_map(words)
             )

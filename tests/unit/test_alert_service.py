@@ -14,6 +14,7 @@ from timesync.alerts.kinds import KINDS, Scope
 from timesync.model import Quality
 from timesync.reasons import Reason
 from timesync.state_word import state_word
+from timesync.web import facts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +70,10 @@ def test_claims_of_a_lost_reference_go_on_and_only_what_is_certain_is_told_of_th
     assert error.quality is Quality.CARRIED
     assert error.bound_s > 2e-3
     assert state_word(site.pipeline.states["ntp1"]) == "carried"
+    shown = facts.target("ntp1", site.pipeline.states["ntp1"], None)
+    assert (shown["state"], shown["level"], shown["quality"]) == ("carried", "unsettled", "carried")
+    assert shown["time_error_bound_s"] == error.bound_s
+    assert shown["trouble"]["meaning"].startswith("its reference is lost")
     assert site.firing() == {("reference_lost", "utc")}
     site.servers["ntp1"].error = lambda _: 1.0
     site.run(120)

@@ -49,7 +49,7 @@ BOOK = UtcBook(
 )
 
 
-def rows(local: bool = False, book: UtcBook | None = BOOK, count: int = 20) -> list[Record]:
+def rows(local: bool = False, book: UtcBook | None = BOOK, count: int = 20, lost_s: float = 0.0) -> list[Record]:
     """A server 25 us ahead of the probe, seen on a path of 400 us, and a clock 10 us ahead on one of 200 us, a second apart."""
     clock = TargetSettings("clock", "ntp", "192.0.2.1", tie=initial_tie(LINK, "UTC(NIM)"))
     server = TargetSettings("server", "ntp", "192.0.2.2", reference="local" if local else "clock")
@@ -70,6 +70,13 @@ def rows(local: bool = False, book: UtcBook | None = BOOK, count: int = 20) -> l
                 Timestamping.KERNEL, 0, None, facts,
             )  # fmt: skip
             take(pipeline.outcomes(name, [offset], at_ns))
+    if lost_s:  # the server alone is measured once more, so long after
+        at_ns = T0_NS + count * S + round(lost_s * S)
+        facts = ServerFacts(root_delay_s=1e-6, root_dispersion_s=2e-6)
+        offset = ClockOffset(
+            "server", "ntp", at_ns, 25e-6, 4e-4, 2e-4, 1e-7, 3e-9, facts.upstream_s, Timestamping.KERNEL, 0, None, facts
+        )
+        take(pipeline.outcomes("server", [offset], at_ns))
     take(pipeline.flush())
     return [record for record in found.values() if record.tags["target"] == "server"] + [found["clock", T0_NS]]
 
@@ -125,6 +132,19 @@ def test_the_reference_itself_and_a_local_reference_have_their_chain() -> None:
     local = explain(rows(local=True)[10])
     assert [step.what for step in local.chain][1:3] == ["probe - local", "local - UTC(NIM)"]
     check_sums(local)
+
+
+def test_a_reference_that_is_lost_is_said_to_be_carried_on() -> None:
+    carried = max((record for record in rows(lost_s=600.0) if record.tags["target"] == "server"), key=lambda r: r.at_ns)
+    found = explain(carried)
+    check_sums(found)
+    step = found.chain[1]
+    assert "lost, and carried on by the probe's clock since its last measurement" in step.source
+    assert step.bound_s is not None
+    assert step.bound_s > 2 * 15e-6 * 600
+    (line,) = (line for line in found.budget if line.quantity == "probe - reference, as measured")
+    assert line.distribution == "normal"  # by the model of the probe's clock
+    assert line.source == "carried; probe's oscillator since its last measurement"
 
 
 def test_without_published_values_the_chain_ends_at_utc_k_and_says_so() -> None:

@@ -153,6 +153,17 @@ def test_one_miss_leaves_the_newest_measurement_and_its_claim(current):
     assert promtext.value(shown, "timesync_utc_claim") == 1
 
 
+def test_a_claim_by_a_reference_that_is_lost_says_so(current):
+    current.observe(record({**ROW, "quality": "carried"}), now_s=100.0)
+    shown = page(current, 101.0)
+    assert promtext.value(shown, "timesync_utc_claim") == 1
+    assert promtext.value(shown, "timesync_utc_claim_carried") == 1
+    current.observe(record({**ROW, "quality": "interpolated"}, AT_NS + 16 * SECOND_NS), now_s=116.0)
+    assert promtext.value(page(current, 116.0), "timesync_utc_claim_carried") == 0
+    current.observe(record(NO_CLAIM, AT_NS + 32 * SECOND_NS), now_s=132.0)
+    assert "timesync_utc_claim_carried" not in page(current, 132.0)
+
+
 def test_without_a_fresh_reference_there_is_an_offset_and_no_claim_and_the_reason(current):
     current.observe(record(ROW), now_s=100.0)
     current.observe(record(NO_CLAIM, AT_NS + 16 * SECOND_NS), now_s=116.0)
