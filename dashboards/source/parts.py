@@ -44,9 +44,13 @@ LIMIT = f'timesync_limit_seconds{{{OF_TARGET},limit=~"$limit"}}'
 RATIO = f"(abs({X}) + {BOUND}) / {ON} group_left (limit) {LIMIT}"
 YES_NO = ((None, BAD), (1, GOOD))
 DIMMED = {"custom.lineStyle": {"fill": "dash", "dash": [8, 8]}, "color": {"mode": "fixed", "fixedColor": BAD}}
+FIRST_COLUMNS = ("site", "target", "reference", "link", "realises", "alert", "severity", "fault", "change", "clock")
 ORGANISED = {
     "id": "organize",
-    "options": {"excludeByName": {"Time": True, "__name__": True, "instance": True, "job": True}},
+    "options": {
+        "excludeByName": {"Time": True, "__name__": True, "instance": True, "job": True},
+        "indexByName": {name: index for index, name in enumerate(FIRST_COLUMNS)},
+    },
 }
 
 
