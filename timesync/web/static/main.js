@@ -86,6 +86,11 @@ function theme() {
   show();
 }
 
+function fill() {
+  if (!store.known.site.history) return;
+  store.fillTrails([...store.targets.keys()].slice(0, 24)).catch(() => {}); // then they begin now
+}
+
 const CONNECTION = { live: "live", lost: "connection lost, trying again", connecting: "connecting" };
 
 async function start() {
@@ -107,7 +112,9 @@ async function start() {
       if (before === "trouble" && each.level === "ok") announce(`${each.target} is well again`);
     }
   });
-  setInterval(() => say(document.getElementById("clock"), `${new Date(store.now() * 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`), 250);
+  const tick = () => say(document.getElementById("clock"), `${new Date(store.now() * 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`);
+  tick();
+  setInterval(tick, 250);
   try {
     await store.begin();
   } catch (error) {
@@ -119,7 +126,7 @@ async function start() {
   say(document.getElementById("version"), `timesync ${version}`);
   document.getElementById("simulated").hidden = !simulated;
   // The first view is drawn when the targets are known: one time, complete.
-  const off = store.listen((kind) => { if (kind === "targets") { off(); ready = true; show(); } });
+  const off = store.listen((kind) => { if (kind === "targets") { off(); ready = true; show(); fill(); } });
   store.connect();
 }
 

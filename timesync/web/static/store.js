@@ -45,6 +45,16 @@ function take(message) {
   }
 }
 
+// The small curves begin with what the history has of the last minutes, and not with the moment when the page was opened.
+export async function fillTrails(names) {
+  for (const name of names) {
+    const { columns } = await ask(`series?${query({ target: name, last_s: TRAIL, points: 60 })}`);
+    const now_ = trail.get(name) ?? [], first = now_[0]?.[0] ?? Infinity;
+    const before = columns.at_ns.map((at_ns, index) => [at_ns / 1e9, columns.time_error_s[index] ?? columns.offset_s[index], columns.time_error_bound_s[index] ?? columns.bound_s[index]]);
+    trail.set(name, [...before.filter(([at]) => at < first), ...now_].slice(-TRAIL));
+  }
+}
+
 export const firing = (target) => [...alerts.values()].filter((each) => each.phase === "firing" && (target === undefined || each.target === target));
 
 let source = null;

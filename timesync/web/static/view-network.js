@@ -19,8 +19,8 @@ export function network(root) {
   const caption = h("p", { class: "note", id: "targets-note" });
   const table = h("table", { id: "targets", "aria-describedby": "targets-note" }, h("caption", { class: "hidden" }, "Targets"), h("thead", {}, h("tr", {},
     ["Target", "State"].map((text) => h("th", { scope: "col" }, text)),
-    h("th", { scope: "col", class: "number" }, "Offset"), h("th", { scope: "col", class: "number" }, "± bound"),
-    h("th", { scope: "col" }, "Limit"), h("th", { scope: "col", class: "number less" }, "u"), h("th", { scope: "col", class: "less" }, "Last minutes"),
+    h("th", { scope: "col", class: "number" }, "Offset"), h("th", { scope: "col" }, "Limit"), h("th", { scope: "col", class: "number" }, "± bound"),
+    h("th", { scope: "col", class: "number less" }, "u"), h("th", { scope: "col", class: "less" }, "Last minutes"),
     h("th", { scope: "col", class: "number less" }, "Delay"), h("th", { scope: "col", class: "less" }, "Stamps"),
     h("th", { scope: "col", class: "less" }, "Reach"), h("th", { scope: "col", class: "number" }, "Age"),
     store.known.site.simulated ? [h("th", { scope: "col", class: "number less" }, "True"), h("th", { scope: "col", class: "less" }, "Simulated as")] : [])), body);
@@ -96,7 +96,7 @@ function makeRow(target) {
   const mark = h("span", { class: "state" }), flag = makeFlag(target.target);
   const spark = h("canvas", { class: "spark", width: 300, height: 60, role: "img" });
   const element = h("tr", {}, h("th", { scope: "row" }, h("a", { href: `#/target/${encodeURIComponent(target.target)}` }, target.target)),
-    h("td", {}, mark, flag), cell("offset", "number"), cell("bound", "number"), cell("limit", "verdict"), cell("u", "number less"), h("td", { class: "less" }, spark),
+    h("td", {}, mark, flag), cell("offset", "number"), cell("limit", "verdict"), cell("bound", "number"), cell("u", "number less"), h("td", { class: "less" }, spark),
     cell("delay", "number less"), cell("stamps", "less"), cell("reach", "reach less"), cell("age", "number"),
     store.known.site.simulated ? [cell("truth", "number less"), cell("as", "less note")] : []);
   const tick = (each) => say(cells.age, each?.at_ns ? age(store.now() - each.at_ns / 1e9) : "–");
@@ -113,7 +113,8 @@ function makeRow(target) {
       say(cells.bound, size(claimed ? each.time_error_bound_s : each.bound_s));
       drawFlag(flag, each.target);
       const verdict = each.limit === null ? null : each.verdict ?? "none";
-      cells.limit.dataset.verdict = verdict ?? "";
+      cells.limit.dataset.verdict = cells.offset.dataset.verdict = verdict ?? "";
+      cells.offset.dataset.sign = verdict ? VERDICTS[verdict][0] : "";
       cells.limit.title = verdict ? `${each.limit}, ± ${shortSize(each.limit_s)}: ${VERDICTS[verdict][2]}` : "no limit is configured";
       say(cells.limit, verdict ? `${VERDICTS[verdict][0]} ${VERDICTS[verdict][1]}` : "–");
       say(cells.u, size(each.time_error_u_s));
