@@ -6,14 +6,17 @@ import asyncio
 import csv
 import io
 import json
+import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from support.openapi import mismatches
 
 from timesync.explain import explain
+from timesync.export.current import GRACE_S, LIFE_INTERVALS
 from timesync.holdover_service import HoldoverService
 from timesync.model import Event, Missed, Record, Severity
 from timesync.pipeline import Pipeline
@@ -21,14 +24,12 @@ from timesync.reasons import REASONS, Reason
 from timesync.records import Recorder
 from timesync.settings import HttpSettings, ProbeSettings, SiteSettings, SpoolSettings, TargetSettings, Tie
 from timesync.store.local import History
+from timesync.timescale import GREATEST_RATE
 from timesync.web import facts, live, reading
 from timesync.web.api import StatusPage
 from timesync.web.openapi import PREFIX, ROUTES, describe
 from timesync.web.reading import BusyError, Reader
 from timesync.web.server import WebServer
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NS = 1_000_000_000
 NOW_NS = 1_800_000_000 * NS
@@ -284,13 +285,14 @@ async def test_both_tables_of_the_account_can_be_had(page, table, head):
 
 def claimed(name: str, error_s: float | None, bound_s: float, **more: Any) -> dict[str, Any]:
     clock = {"offset_s": 1e-3 + (error_s or 0.0), "bound_s": bound_s / 2, "realises": "UTC(NIM)"}
+    clock |= {"at_ns": NOW_NS, "clock_epoch": 0, "interval_s": 16.0}
     limit = {"limit": "rts25-100us", "limit_s": 1e-4}
     return {"target": name, "time_error_s": error_s, "time_error_bound_s": bound_s, **clock, **limit, **more}
 
 
 def test_each_pair_is_judged_by_the_limit_of_its_row_and_a_target_by_itself_on_the_diagonal():
     targets = [claimed("a", 5e-5, 1e-6), claimed("b", -9e-5, 2e-6, limit=None, limit_s=None), claimed("c", None, 0.0)]
-    found = {(each["row"], each["column"]): each for each in facts.pairs(targets)}
+    found = {(each["row"], each["column"]): each for each in facts.pairs(targets, NOW_NS)}
     assert len(found) == 9
     assert found["a", "a"]["difference_s"] == 5e-5
     assert (found["a", "a"]["verdict"], found["a", "a"]["differ"]) == ("within", None)
@@ -303,6 +305,32 @@ def test_each_pair_is_judged_by_the_limit_of_its_row_and_a_target_by_itself_on_t
     )  # c claims nothing: by the probe's clock, which cancels
     assert found["a", "c"]["bound_s"] == pytest.approx(5e-7)
     assert (found["c", "c"]["difference_s"], found["c", "c"]["verdict"]) == (None, None)
+
+
+def test_the_clock_that_a_pair_is_compared_by_may_have_run_between_its_measurements():
+    """The probe's clock is 50e-6 fast, and the two are asked 10 s after each other: they do not differ."""
+    one = claimed("one", None, 2e-4, offset_s=0.0, at_ns=NOW_NS - 10 * NS)
+    other = claimed("other", None, 2e-4, offset_s=-5e-4)
+    found = {(each["row"], each["column"]): each for each in facts.pairs([one, other], NOW_NS)}
+    assert found["one", "other"]["bound_s"] == pytest.approx(2e-4 + 10 * 500e-6)
+    assert (found["one", "other"]["differ"], found["one", "other"]["verdict"]) == (False, "possible")
+
+
+@pytest.mark.parametrize("change", [{"at_ns": NOW_NS - 5 * 3600 * NS}, {"at_ns": None}, {"clock_epoch": 1}])
+def test_what_is_no_longer_news_or_of_another_epoch_is_not_compared_by_the_probes_clock(change: dict[str, Any]):
+    targets = [claimed("here", None, 2e-4), claimed("gone", None, 2e-4, **change)]
+    assert {each["difference_s"] for each in facts.pairs(targets, NOW_NS)} == {None}
+
+
+def test_a_claim_that_is_no_longer_news_is_not_compared():
+    targets = [claimed("here", 1e-5, 1e-6), claimed("gone", 3e-4, 1e-6, at_ns=NOW_NS - 3600 * NS)]
+    found = {(each["row"], each["column"]): each["verdict"] for each in facts.pairs(targets, NOW_NS)}
+    assert found.pop(("here", "here")) == "within"
+    assert set(found.values()) == {None}
+    script = (Path(facts.__file__).parent / "static" / "view-network.js").read_text()
+    for name, value in (("LIFE_INTERVALS", LIFE_INTERVALS), ("GRACE_S", GRACE_S), ("GREATEST_RATE", GREATEST_RATE)):
+        (told,) = re.findall(rf"\b{name} = ([\de.-]+)[,;]", script)
+        assert float(told) == value  # the page compares for itself
 
 
 async def test_csv_is_what_is_shown_and_no_formula(page):

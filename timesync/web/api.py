@@ -163,7 +163,7 @@ class StatusPage:
 
     async def _show_comparison(self, request: web.Request) -> web.Response:
         limit = _whole(request, "limit", DEFAULT_COMPARED, 1, 100)
-        rows = list(facts.pairs(list(self._now().values())[:limit]))
+        rows = list(facts.pairs(list(self._now().values())[:limit], self._clock_ns()))
         if _wants_csv(request):
             return _csv("comparison", facts.PAIR_HEADS, ([row[head] for head in facts.PAIR_HEADS] for row in rows))
         return _json({"pairs": rows})

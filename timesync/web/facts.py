@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from timesync.alerts.limits import verdict
+from timesync.export.current import GRACE_S, LIFE_INTERVALS
 from timesync.model import PROBE_CLOCK
 from timesync.reasons import REASONS
 from timesync.state_word import state_word
+from timesync.timescale import GREATEST_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -93,6 +95,7 @@ def _measured(shown: ClockOffset | None) -> dict[str, Any]:
     facts = shown.facts if shown is not None else None
     return {
         "at_ns": shown.at_ns if shown is not None else None,
+        "clock_epoch": shown.clock_epoch if shown is not None else None,
         "offset_s": shown.offset_s if shown is not None else None,
         "bound_s": shown.bound_s if shown is not None else None,
         "delay_s": shown.delay_s if shown is not None else None,
@@ -124,15 +127,19 @@ PAIR_HEADS = ("row", "column", "difference_s", "bound_s", "differ", "limit", "li
 """What there is to say of a pair of targets."""
 
 
-def pairs(targets: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Each target against every other, row minus column: the probe's clock and the reference cancel, the bounds add up. A target
-    against itself is its own claim against UTC(k). Targets are those of `target`.
+def pairs(targets: Sequence[dict[str, Any]], now_ns: int) -> Iterator[dict[str, Any]]:
+    """Each target against every other, row minus column: the reference cancels, the bounds add up. Without it the probe's clock
+    cancels, but for what it may have run between the two measurements. A target against itself is its own claim against UTC(k).
+    Of a target that has not been measured for `LIFE_INTERVALS` nothing is said. Targets are those of `target`.
     """
+    fresh = {row["target"] for row in targets if _is_news(row, now_ns)}
     for row in targets:
         for column in targets:
-            value, bound = (
-                (row["time_error_s"], row["time_error_bound_s"]) if row is column else _difference(row, column)
-            )
+            value, bound = None, None
+            if row["target"] in fresh and column["target"] in fresh:
+                value, bound = (
+                    (row["time_error_s"], row["time_error_bound_s"]) if row is column else _difference(row, column)
+                )
             limit_s = row["limit_s"]
             judged = None
             if value is not None and bound is not None and limit_s is not None:
@@ -154,9 +161,15 @@ def _difference(row: dict[str, Any], column: dict[str, Any]) -> tuple[float | No
     if claims and row["realises"] == column["realises"]:
         bound_s = row["time_error_bound_s"] + column["time_error_bound_s"]
         return row["time_error_s"] - column["time_error_s"], bound_s
-    if row["offset_s"] is not None and column["offset_s"] is not None:
-        return row["offset_s"] - column["offset_s"], row["bound_s"] + column["bound_s"]
+    if row["offset_s"] is not None and column["offset_s"] is not None and row["clock_epoch"] == column["clock_epoch"]:
+        run_s = GREATEST_RATE * abs(row["at_ns"] - column["at_ns"]) / 1e9
+        return row["offset_s"] - column["offset_s"], row["bound_s"] + column["bound_s"] + run_s
     return None, None
+
+
+def _is_news(row: dict[str, Any], now_ns: int) -> bool:
+    at_ns = row["at_ns"]
+    return at_ns is not None and abs(now_ns - at_ns) <= (LIFE_INTERVALS * row["interval_s"] + GRACE_S) * 1e9
 
 
 def event(record: Record) -> dict[str, Any]:

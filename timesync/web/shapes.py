@@ -72,6 +72,7 @@ TARGET = shape(
     is_reference={"type": "boolean"},
     realises=maybe("string", "the UTC(k) that the reference realises"),
     at_ns=maybe("integer", f"instant of the newest measurement; {INSTANT}"),
+    clock_epoch=maybe("integer", "of the probe's clock then: another one after each of its steps"),
     offset_s=maybe("number", "target minus the probe's clock"),
     bound_s=maybe("number", "hard bound of offset_s"),
     delay_s=maybe("number", "round-trip delay"),
@@ -108,8 +109,11 @@ TARGET = shape(
 PAIR = shape(
     row=text("a target"),
     column=text("another, or itself: then it is against UTC(k)"),
-    difference_s=maybe("number", "row minus column"),
-    bound_s=maybe("number", "hard bound of the difference"),
+    difference_s=maybe("number", "row minus column; null where one of them has not been measured lately"),
+    bound_s=maybe(
+        "number",
+        "hard bound of the difference; without a claim with 500e-6 of the time between the two measurements, the probe's clock",
+    ),
     differ=maybe("boolean", "the bounds do not allow them to be the same"),
     limit=maybe("string", "the limit of the row"),
     limit_s=maybe("number", "the same, as a size"),

@@ -160,14 +160,20 @@ function drawSpark(canvas, points) {
   canvas.setAttribute("aria-label", `offset between ${offset(low)} and ${offset(high)} since the page was opened`);
 }
 
-// What can be said of row minus column: the probe's clock and the reference cancel, the bounds add up.
+const LIFE_INTERVALS = 3, GRACE_S = 4, GREATEST_RATE = 500e-6; // as in facts.py
+
+const isNews = (each) => each.at_ns !== null && Math.abs(store.now() - each.at_ns / 1e9) <= LIFE_INTERVALS * each.interval_s + GRACE_S;
+
+// What can be said of row minus column: the reference cancels, the bounds add up. Without it the probe's clock cancels, but for what
+// it may have run between the two measurements.
 export function compare(row, column) {
+  if (!isNews(row) || !isNews(column)) return null;
   const claimed = row.time_error_s !== null && column.time_error_s !== null && row.realises === column.realises;
-  const clock = row.offset_s !== null && column.offset_s !== null;
+  const clock = row.offset_s !== null && column.offset_s !== null && row.clock_epoch === column.clock_epoch;
   if (!claimed && !clock) return null;
   const [value, bound] = claimed
     ? [row.time_error_s - column.time_error_s, row.time_error_bound_s + column.time_error_bound_s]
-    : [row.offset_s - column.offset_s, row.bound_s + column.bound_s];
+    : [row.offset_s - column.offset_s, row.bound_s + column.bound_s + GREATEST_RATE * Math.abs(row.at_ns - column.at_ns) / 1e9];
   const limit = row.limit_s;
   return { value, bound, differ: Math.abs(value) > bound, limit, verdict: limit === null ? null : judge(value, bound, limit) };
 }
@@ -190,7 +196,7 @@ const shortSize = (value) => size(value).replace(/\.?0+ /, " ");
 function judged(row, column) {
   const itself = row === column;
   const found = itself
-    ? row.time_error_s === null ? null : { value: row.time_error_s, bound: row.time_error_bound_s, differ: false, limit: row.limit_s, verdict: row.verdict }
+    ? row.time_error_s === null || !isNews(row) ? null : { value: row.time_error_s, bound: row.time_error_bound_s, differ: false, limit: row.limit_s, verdict: row.verdict }
     : compare(row, column);
   const whose = itself ? `${row.target} against ${row.realises ?? "UTC(k)"}` : `${row.target} minus ${column.target}`;
   if (found === null) return { verdict: "none", text: "–", words: `${whose}: nothing to compare now.` };
