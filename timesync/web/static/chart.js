@@ -171,6 +171,7 @@ export function drawLimit(plot, limit, name, judged) {
     ctx.moveTo(bbox.left, y);
     ctx.lineTo(right, y);
     ctx.stroke();
+    if (low - top < 26 * devicePixelRatio) continue; // it would stand on the other's
     ctx.fillText(`${sign}${size(limit)} ${name}`, right - 6 * devicePixelRatio, y + (below ? -6 : 16) * devicePixelRatio);
   }
   ctx.setLineDash([]);

@@ -116,15 +116,19 @@ class HoldoverView {
     ahead.forEach((at, index) => { if (at > from) push(at, null, forecast.low_s[index], forecast.high_s[index], forecast.mean_s[index]); });
     const { plot } = this.chart;
     // The picture is as high as what is in it, not as what lies beyond its right edge.
-    const shown = data.slice(1).flatMap((column) => column.filter((value, index) => value !== null && data[0][index] <= last));
-    const [low, high] = [Math.min(...shown), Math.max(...shown)], room = (high - low) * 0.08 || 1e-9;
+    // A band that is far wider than the limits goes beyond it.
+    const within = (columns) => columns.flatMap((column) => column.filter((value, index) => value !== null && data[0][index] <= last));
+    const [shown, band] = [within([data[1], data[4]]), within([data[2], data[3]])];
+    const most = limits.length ? 2 * Math.max(...limits.map((each) => each.limit_s), ...shown.map(Math.abs)) : Infinity;
+    const low = Math.min(...shown, Math.max(-most, Math.min(...band))), high = Math.max(...shown, Math.min(most, Math.max(...band)));
+    const room = (high - low) * 0.08 || 1e-9, cut = Math.max(...band.map(Math.abs)) > most;
     plot.batch(() => {
       plot.setData(data, true);
       plot.setScale("x", { min: begin, max: last });
-      if (shown.length) plot.setScale("y", { min: low - room, max: high + room });
+      if (Number.isFinite(high - low)) plot.setScale("y", { min: low - room, max: high + room });
     });
     const until = ahead.length ? `the band holds throughout with ${+(100 * confidence).toPrecision(4)} % confidence, as far as ${duration(ahead.at(-1) - end)} ahead` : "nothing is foreseen yet";
-    say(this.note, `${ahead.length ? "Dashed: foreseen; " : ""}${until}${limits.length ? "; red lines: the limits" : ""}.`);
+    say(this.note, `${ahead.length ? "Dashed: foreseen; " : ""}${until}${limits.length ? "; red lines: the limits" : ""}${cut ? "; the band goes beyond the picture" : ""}.`);
     const middle = forecast?.mean_s.filter((_, index) => ahead[index] <= last).at(-1);
     this.place.setAttribute("aria-label", `Time error of ${this.name} in the last ${duration(this.last)} and as far ahead: ${middle === undefined ? "no forecast" : `foreseen ${offset(middle)} at its end`}. The sentence above says how long the limits hold.`);
   }
