@@ -112,6 +112,28 @@ def test_two_measurements_are_enough_for_a_bound_but_not_for_a_model() -> None:
     assert claim.u_parts["interpolation"] == pytest.approx(claim.bound_parts["interpolation"] / 3**0.5)
 
 
+def test_the_rate_is_known_no_better_than_the_tie_was_when_each_measurement_was_made() -> None:
+    """A link has no tie before it has data, and its bound and value are those of the data."""
+    made = Differencer("utc", Tie("UTC(X)", no_claim=Reason.LINK_MISSING), max_age_s=64.0, phi=PHI, carry_s=3600.0)
+    ties = (made.tie, made.tie, Tie("UTC(X)", bound_s=2e-3), Tie("UTC(X)", bound_s=3e-3, value_s=1e-3))
+    for number, tie in enumerate(ties):
+        made.tie = tie
+        made.reference(offset("utc", number * 16.0, 0.0))
+    (_, claim), *_ = claims(made, np.zeros(400), range(13, 14))
+    assert claim.quality is Quality.CARRIED
+    rate = (2 * PATH + 2e-3 + 3e-3 + 1e-3) / 16.0 + 2 * PHI
+    assert claim.bound_parts["interpolation"] == pytest.approx(rate * 160.0, rel=1e-9)
+
+
+def test_nothing_is_carried_from_measurements_that_nothing_tied() -> None:
+    made = Differencer("utc", Tie("UTC(X)", no_claim=Reason.LINK_MISSING), max_age_s=64.0, phi=PHI, carry_s=3600.0)
+    for number in range(3):
+        made.reference(offset("utc", number * 16.0, 0.0))
+    made.tie = Tie("UTC(X)", bound_s=1e-3)
+    (_, claim), *_ = claims(made, np.zeros(400), range(13, 14))
+    assert claim.no_claim is Reason.REFERENCE_STALE
+
+
 def test_another_carry_s_is_another_rule_for_a_reload() -> None:
     hour, none = (Differencer("utc", Tie("UTC(X)"), max_age_s=64.0, carry_s=carry_s) for carry_s in (3600.0, 0.0))
     assert not hour.same_rules(none)

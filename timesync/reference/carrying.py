@@ -3,9 +3,9 @@
 Rule: the bound stays hard. What it rests on is what every bound here rests on: that the rate of the probe's clock stays within phi
 of a constant, so that any rate is within 2 phi of any mean, and that what it is slewed beyond that is seen. The mean rate is known
 from two measurements of the reference a time W apart to within b1 + b2 over W, the bounds of both from UTC(k): of the measurement,
-of what the reference claims of itself, and of its tie. Of all pairs that end with the last
-measurement the one that knows it best is
-taken. After an age A the reference is on the line through the two within
+of what the reference claims of itself, and of its tie as it was then; how far the tie moved meanwhile is added. A measurement
+without a tie says nothing of UTC(k). Of all pairs that end with the last measurement the one that knows it best is taken. After an
+age A the reference is on the line through the two within
 ((b1 + b2) / W + 2 phi) A, and what slews add.
 
 The standard uncertainty is that of the three-state model of the probe's clock (timesync.holdover.carry), which is learned when the
@@ -23,6 +23,7 @@ from timesync.errors import DataError
 if TYPE_CHECKING:
     from timesync.holdover.carry import Carried
     from timesync.model import ClockOffset
+    from timesync.settings import Tie
     from timesync.uncertainty import Slewed
 
 __all__ = ["CarriedOn", "Carrier"]
@@ -43,19 +44,19 @@ class CarriedOn(NamedTuple):
 class Carrier:
     """The newest measurements of a reference in one epoch of the probe's clock. carry_s: the longest age; 0: nothing is carried."""
 
-    def __init__(self, carry_s: float, phi: float, slewed: Slewed, tie_bound_s: float = 0.0) -> None:
+    def __init__(self, carry_s: float, phi: float, slewed: Slewed) -> None:
         self.carry_s = carry_s
         self._carry_ns = round(carry_s * 1e9)
         self._phi = phi
         self._slewed = slewed
-        self._tied_s = 2.0 * tie_bound_s
         self._past: deque[ClockOffset] = deque(maxlen=KEPT)
+        self._ties: deque[Tie] = deque(maxlen=KEPT)  # as each was when its measurement was made
         self._ready: ClockOffset | None = None  # the last measurement that the three below are for
         self._rate = self._rate_bound = 0.0
         self._model: Carried | None = None
 
-    def reference(self, offset: ClockOffset) -> None:
-        """A measurement of the reference."""
+    def reference(self, offset: ClockOffset, tie: Tie) -> None:
+        """A measurement of the reference, and what ties that to UTC(k) then."""
         past = self._past
         if self._carry_ns == 0 or (
             past and (past[-1].clock_epoch, past[-1].at_ns) >= (offset.clock_epoch, offset.at_ns)
@@ -63,7 +64,9 @@ class Carrier:
             return
         if past and past[-1].clock_epoch != offset.clock_epoch:
             past.clear()
+            self._ties.clear()
         past.append(offset)
+        self._ties.append(tie)
 
     def at(self, offset: ClockOffset) -> CarriedOn | None:
         """The reference at a target's instant, after the last measurement of it; None where it cannot be said."""
@@ -75,6 +78,8 @@ class Carrier:
             return None
         if self._ready is not last:
             self._prepare(last)
+        if self._rate_bound == float("inf"):
+            return None
         age_s = age_ns / 1e9
         line_s = last.offset_s + self._rate * age_s
         bound_s = self._rate_bound * age_s + self._slewed(last.clock_epoch, last.at_ns, offset.at_ns)
@@ -88,11 +93,13 @@ class Carrier:
         """Once for each loss: the best known mean rate, and the model."""
         self._ready = last
         self._rate_bound = float("inf")
-        for one in self._past:
+        now = self._ties[-1]
+        for one, tie in zip(self._past, self._ties, strict=True):
             gap_s = (last.at_ns - one.at_ns) / 1e9
-            if gap_s <= 0.0:
+            if gap_s <= 0.0 or tie.no_claim is not None or now.no_claim is not None:
                 continue
-            unsure_s = one.bound_s + last.bound_s + one.upstream_s + last.upstream_s + self._tied_s
+            unsure_s = one.bound_s + last.bound_s + one.upstream_s + last.upstream_s
+            unsure_s += tie.bound_s + now.bound_s + abs(now.value_s - tie.value_s)
             unsure_s += self._slewed(one.clock_epoch, one.at_ns, last.at_ns)
             unsure = unsure_s / gap_s + 2.0 * self._phi
             if unsure < self._rate_bound:

@@ -99,7 +99,7 @@ class Differencer:
         self._max_age_ns = round(max_age_s * 1e9)
         self._phi = phi
         self._slewed = slewed
-        self._carrier = Carrier(carry_s, phi, slewed, tie.bound_s)
+        self._carrier = Carrier(carry_s, phi, slewed)
         self._references: dict[int, list[ClockOffset]] = {}
         self._waiting: list[_Waiting] = []
         self._ready: deque[ClockOffset] = deque()
@@ -126,7 +126,7 @@ class Differencer:
         epoch = offset.clock_epoch
         same = self._references.setdefault(epoch, [])
         insort(same, offset, key=_at_ns)
-        self._carrier.reference(offset)
+        self._carrier.reference(offset, self.tie)
         # What waits is no older than the greatest age, and its bracket begins no earlier than that before it.
         useless = bisect_left(same, same[-1].at_ns - 2 * self._max_age_ns - self.late_ns, key=_at_ns)
         del same[: max(useless, len(same) - KEPT)]
