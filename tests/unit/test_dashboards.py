@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -105,6 +106,57 @@ def round_trip(made: dict[str, Any]) -> dict[str, Any]:
 def test_grafana_s_types_know_every_key_of_a_dashboard(name: str) -> None:
     made = json.loads(files()[name])
     assert [path for path in lost(made, round_trip(made)) if not OF_PLUGINS.fullmatch(path)] == []
+
+
+def wrong(value: Any, kind: Any, path: str) -> Iterator[str]:
+    """Whatever is not of the type, or not one of the words, that Grafana's types have for it."""
+    parts = get_args(kind)
+    if isinstance(value, dict) and hasattr(kind, "from_json"):  # some are left as they are when they are read
+        value = kind.from_json(value)
+    if getattr(type(value), "__module__", "").startswith("grafana_foundation_sdk."):
+        for name, hint in get_type_hints(type(value)).items():
+            yield from wrong(getattr(value, name), hint, f"{path}.{name}".lstrip("."))
+    elif get_origin(kind) is Union:
+        if value is not None:
+            others = [each for each in parts if each is not type(None)]
+            yield from min(([*wrong(value, each, path)] for each in others), key=len)
+    elif get_origin(kind) is list and isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from wrong(each, parts[0], f"{path}.{index}")
+    elif get_origin(kind) is dict and isinstance(value, dict):
+        for name, each in value.items():
+            yield from wrong(each, parts[1], f"{path}.{name}")
+    elif not is_of(value, kind):
+        yield path
+
+
+def is_of(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if kind is Any or not isinstance(kind, type):
+        return get_origin(kind) is None  # else a list or a dictionary was wanted
+    if issubclass(kind, Enum):
+        return value in [each.value for each in kind]
+    if kind is float:
+        return isinstance(value, int | float)
+    return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+
+
+@pytest.mark.parametrize("name", files())
+def test_every_value_of_a_dashboard_is_of_the_type_that_grafana_has_for_it(name: str) -> None:
+    register_default_plugins()
+    made = GrafanaDashboard.from_json(json.loads(files()[name]))
+    assert [*wrong(made, GrafanaDashboard, "")] == []
+
+
+def test_a_value_that_grafana_does_not_take_would_be_found():
+    register_default_plugins()
+    made = json.loads(files()["en/network.json"])
+    made["panels"][0]["options"]["textMode"] = "loud"
+    made["panels"][0]["gridPos"]["w"] = "wide"
+    made["refresh"] = 30
+    found = {*wrong(GrafanaDashboard.from_json(made), GrafanaDashboard, "")}
+    assert found == {"panels.0.options.text_mode", "panels.0.grid_pos.w", "refresh"}
 
 
 def test_a_key_that_grafana_does_not_know_would_be_found():
