@@ -51,9 +51,9 @@ def coverage(figures: Figures, runs: int, peers: int) -> None:
             _, seen = simulated(scenario.noise(), POINTS + AHEAD, rng, y0=10 * rng.standard_normal(), drift=drift)
             past, future, t = seen[:POINTS], seen[POINTS:], np.arange(POINTS) * 1.0
             best = known(thinned(t, past), scenario.noise(), drift_u=None if drift else 0.0)
-            # Paths of their own for every run: what is left to chance in a band of 4,096 paths is not the same each time.
+            # Paths of their own for every run: what is left to chance in a band of so many is not the same each time.
             mine, other = (
-                measured(each, draw(each, instants, seed=run), 0.95, seed=run + MOST_RUNS)
+                measured(each, draw(each, instants, paths=1024, seed=run), 0.95, seed=run + MOST_RUNS)
                 for each in (learn(t, past), best)
             )
             held.append(np.all((future >= mine.band_low_s) & (future <= mine.band_high_s)))
@@ -70,10 +70,12 @@ def coverage(figures: Figures, runs: int, peers: int) -> None:
         rows.append((name, *ours, f"{np.mean(peer_held):.3f}", f"{np.median(peer_ratio):.2f}"))
         promised = (
             0.0 if runs >= 200 else None
-        )  # of fewer runs the share itself is too uncertain: 0.015 of 200, 0.009 of 600
+        )  # of fewer runs the share itself is too uncertain: 0.015 of 200, 0.006 of 1400
         share = float(np.mean(held))
         figures.add(f"{name}: simultaneous coverage, shortfall of 0.92", max(0.0, 0.92 - share), limit=promised)
         figures.add(f"{name}: simultaneous coverage, excess of 0.98", max(0.0, share - 0.98), limit=promised)
+        # The knowing filter is exact: what it misses beyond 5 % is the luck of these very runs.
+        figures.add(f"{name}: simultaneous coverage less the knowing filter's", share - float(np.mean(best_held)))
         figures.add(f"{name}: width over the knowing filter's", float(np.median(ratio)), limit=1.2)
         figures.add(f"{name}: width of ntpstats over the knowing filter's", float(np.median(peer_ratio)))
     print(text_table(rows), flush=True)
@@ -236,7 +238,7 @@ def main() -> None:
     arguments = options(__doc__).parse_args()
     figures = Figures()
     runs = 40 if arguments.quick else 200
-    many = 40 if arguments.quick else 600
+    many = 40 if arguments.quick else 1400
     cost(figures, 100 if arguments.quick else 1000)
     detection(figures, runs)
     first_passage(figures, runs * 3 // 2)
