@@ -1,6 +1,6 @@
 """The total deviations: the record, or each stretch of 3 m points of it, is extended by reflection before differencing.
 
-Rule: every term of the definition, and no copy of the data extended threefold. For TOTDEV all but the terms at the two
+Rule: every term of the definition, and no copy of the data extended threefold (but of a short record). For TOTDEV all but the terms at the two
 ends are those of OADEV. For MTOTDEV and HTOTDEV the extension is even, so the running sum of an extended stretch is the
 odd reflection of the stretch's own running sum: each of the 6 m terms is a combination of five values of one running
 sum over the record, and half of the terms are mirror images of the other half.
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from timesync.stability.blocks import TABLE, Room, dot, shifted
+from timesync.stability.blocks import TABLE, Room, aligned, dot, shifted
 from timesync.stability.estimate import Statistic, Terms
 from timesync.stability.record import BLOCK, Record, levelled, steady, trimmed, whole
 from timesync.stability.taus import TauGrid
@@ -56,7 +56,25 @@ def _end_terms(x: Floats, m: int, lost: Integers | None, room: Room, *, gaps: bo
     return total, terms
 
 
+def _short_total(record: Record, factors: Integers) -> Terms:
+    """TOTDEV of a record so short, and free of gaps, that its extension costs less than calls for each end do."""
+    x = levelled(record)
+    x -= x[0]
+    size, inner = x.size, x[-2:0:-1]
+    extended = np.concatenate((-inner, x, 2.0 * x[-1] - inner))
+    totals, work = np.zeros(factors.size), aligned(extended.size)
+    for k, m in enumerate(factors.tolist()):
+        step, term = work[: size - 2 + m], work[: size - 2]
+        np.subtract(extended[size - 1 : 2 * size - 3 + m], extended[size - 1 - m : 2 * size - 3], out=step)
+        np.subtract(step[m:], term, out=term)
+        totals[k] = dot(term, term)
+    n = np.full(factors.size, size - 2, np.int64)
+    return Terms(np.sqrt(totals / (2.0 * max(size - 2, 1))) / (np.maximum(factors, 1) * record.tau0_s), n)
+
+
 def _total(record: Record, factors: Integers) -> Terms:
+    if not record.has_gaps and 2 < record.size < 2 * TABLE:
+        return _short_total(record, factors)
     dev, n, room = np.zeros(factors.size), np.zeros(factors.size, np.int64), Room()
     record = trimmed(record)
     x = steady(record)
