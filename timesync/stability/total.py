@@ -1,8 +1,8 @@
 """The total deviations: the record, or each stretch of 3 m points of it, is extended by reflection before differencing.
 
-Rule: every term of the definition, and no copy of the data extended threefold (but of a short record). For TOTDEV all but the terms at the two
-ends are those of OADEV. For MTOTDEV and HTOTDEV the extension is even, so the running sum of an extended stretch is the
-odd reflection of the stretch's own running sum: each of the 6 m terms is a combination of five values of one running
+Rule: every term of the definition, and no copy of the data extended threefold, but of a short record for TOTDEV. All of TOTDEV's
+terms but those at the two ends are those of OADEV. For MTOTDEV and HTOTDEV the extension is even, so the running sum of an extended
+stretch is the odd reflection of the stretch's own running sum: each of the 6 m terms is a combination of five values of one running
 sum over the record, and half of the terms are mirror images of the other half.
 
 Deviations here are raw; the correction for bias is a convention, applied where the result is finished.
