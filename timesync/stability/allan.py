@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from timesync.stability.blocks import TABLE, Room, Windows, difference_blocks, powers_of_two, sum_squares
+from timesync.stability.blocks import TABLE, Room, Windows, difference_blocks, dot, powers_of_two, sum_squares
 from timesync.stability.estimate import Statistic, Terms
 from timesync.stability.record import Record, steady, whole
 from timesync.stability.taus import TauGrid
@@ -101,9 +101,9 @@ def _octaves(record: Record, x: Floats, factors: Integers) -> tuple[Floats, Inte
     """MDEV at powers of two. The sums over 2m points take turns in two arrays; x is not written to."""
     dev, n, room = np.zeros(factors.size), np.zeros(factors.size, np.int64), Room()
     sums, m = x, 1
-    if x.size >= 2 * TABLE and not record.has_gaps and factors[0] == 1 and doubles(factors.tolist()):
+    if not record.has_gaps and factors.size and factors[0] == 1 and doubles(factors.tolist()):
         n[:] = x.size - 3 * factors + 1
-        totals = window_octaves(x, factors.size, room)
+        totals = window_octaves(x, factors.size, room) if x.size >= 2 * TABLE else _short_octaves(x, factors.size)
         return np.sqrt(totals / n / 2.0) / (factors * factors * record.tau0_s), n
     for k, wanted in enumerate(factors.tolist()):
         while m < wanted:
@@ -115,6 +115,18 @@ def _octaves(record: Record, x: Floats, factors: Integers) -> tuple[Floats, Inte
         dev[k] = _modified(total, n[k], m, record.tau0_s)
         sums, m = doubled, 2 * m
     return dev, n
+
+
+def _short_octaves(x: Floats, octaves: int) -> Floats:
+    """As `window_octaves`, for so few points that the calls are what costs."""
+    totals, sums = np.zeros(octaves), x
+    for k in range(octaves):
+        m = 1 << k
+        step = sums[m:] - sums[:-m]
+        term = step[m:] - step[:-m]
+        totals[k] = dot(term, term)
+        sums = sums[m:] + sums[:-m]
+    return totals
 
 
 def _time(record: Record, factors: Integers) -> Terms:
