@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from timesync.alerts.kinds import KIND_OF
 from timesync.holdover.detect import Detector, Observation, Rules, Transition
 from timesync.holdover.episodes import Episode, episode
 from timesync.holdover.fit import LEAST, Belief, fit
@@ -33,6 +34,9 @@ __all__ = ["Watch", "observation"]
 NS = 1_000_000_000
 HOUR_S, DAY_S = 3600.0, 86_400.0
 SCORED = 100
+FAR_S = (
+    KIND_OF["forecast_breach"].clear * HOUR_S
+)  # who knows that a limit is kept for so long knows enough for the alert
 GAP = 3  # poll intervals without a sample after which a forecast is not from the newest one but from now
 PATHS, POINTS, SETS = 512, 24, 32
 GROWN = 1.5  # the noises are learned anew when there are so many times more samples
@@ -235,7 +239,10 @@ class Watch:
             }
             if middle is not None:
                 row["median_s"] = middle
-            if own is not None and limit_s == own.error_s:
+            short = (
+                within is None and settings.horizon_s < FAR_S
+            )  # so the alert would take the horizon for the limit's end
+            if own is not None and limit_s == own.error_s and not short:
                 row["own"] = own.name
                 self.within_s = float(row["within_s"]) if self.detector.state.free else None
             rows[f"{limit_s:.6g}"] = row

@@ -270,6 +270,23 @@ def test_a_targets_own_limit_is_its_specification_and_foreseen_where_it_runs_fre
     assert "time_to_own_limit" not in text  # what was foreseen before is no news
 
 
+@pytest.mark.parametrize(
+    ("horizon_s", "limit_s", "known"), [(3600.0, 1.0, False), (18_000.0, 1.0, True), (3600.0, 2.5e-3, True)]
+)
+def test_the_end_of_a_short_horizon_is_not_taken_for_the_end_of_the_limit(
+    tmp_path: Path, horizon_s: float, limit_s: float, *, known: bool
+) -> None:
+    """Coasting at 1e-6 since 1.6 ms: a limit of 1 s is kept for days, one of 2.5 ms for 15 minutes."""
+    bench = Bench(tmp_path, own=Limit("house", limit_s), limits_s=(1e-3,), horizon_s=horizon_s)
+    bench.feed(list(ntp_target(500, 400, 999, np.random.default_rng(12), rate=1e-6, scatter_s=1e-6)))
+    bench.service.tell_of("a")
+    own = bench.rows("holdover")[-1]
+    foreseen = bench.service.foreseen("a")
+    assert foreseen == Foreseen(coasting=True, to_limit_s=own.fields["within_s"] if known else None)
+    assert ("own" in own.fields) is known
+    assert (own.fields["within_s"] < horizon_s) is (limit_s < 1.0)
+
+
 def test_a_forecast_after_a_silence_is_from_now(tmp_path: Path) -> None:
     """Half an hour without a sample at 1e-6: it is 1.8 ms further off than it was seen."""
     bench = Bench(tmp_path, limits_s=(1.0,))

@@ -323,7 +323,8 @@ _TABLE: tuple[Metric, ...] = (
     ),
     _forecast(
         "time_to_own_limit_seconds",
-        "The same of the limit in timesync_limit_seconds. Of a clock that is locked it supposes that it goes on as a free one.",
+        "The same of the limit in timesync_limit_seconds. Of a clock that is locked it supposes that it goes on as a free one. "
+        "Absent where the limit is kept for a horizon of less than 5 h: what comes after is not known.",
         "limit",
     ),
     _forecast("predicted_1h_seconds", "Time error foreseen in an hour."),
