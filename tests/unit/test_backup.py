@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -186,6 +186,17 @@ async def test_a_probe_goes_on_from_a_backup_as_the_guide_says(server: Simulated
     assert not list(state.glob("*corrupt*"))
 
 
+@contextmanager
+def at_work_in(part: Path) -> Iterator[None]:
+    """Another process that holds a folder as a backup does."""
+    argv = ["flock", "--exclusive", part, "sh", "-c", "echo begun; read end"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        yield
+        process.communicate(b"\n")
+
+
 def keep_something(directory: Path) -> None:
     directory.mkdir()
     for name in ("history.sqlite3", "ledger.sqlite3"):
@@ -216,6 +227,20 @@ def test_only_the_newest_are_kept_and_nothing_else_is_touched(tmp_path: Path) ->
     assert left[0] == "timesync-20261128T100004Z"
     assert len(left) == 2
     assert (tmp_path / "into" / "timesync-notes").is_dir()
+
+
+def test_what_a_killed_backup_left_is_removed_by_the_next_and_one_at_work_is_left_alone(tmp_path: Path) -> None:
+    keep_something(tmp_path / "state")
+    into = tmp_path / "into"
+    left, at_work = (into / f".timesync-20261128T10000{second}Z.part" for second in (0, 1))
+    for part in (left, at_work):
+        (part / STATE).mkdir(parents=True)
+        (part / STATE / "history.sqlite3").write_bytes(b"half")
+    with at_work_in(at_work):
+        back_up(tmp_path / "state", into, "20261128T100002Z")
+        assert {path.name for path in into.iterdir()} == {at_work.name, "timesync-20261128T100002Z"}
+    back_up(tmp_path / "state", into, "20261128T100003Z")
+    assert not at_work.exists()
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ Source: the SQLite documentation, "SQLite Backup API" and "Write-Ahead Logging".
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -20,7 +21,7 @@ from timesync.errors import StoreError
 from timesync.store.segment import sync_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 __all__ = ["STATE", "Copied", "back_up", "backups", "prune"]
@@ -29,6 +30,7 @@ STATE = "state"
 """The folder of a backup that holds the records; beside it lies the configuration."""
 
 _NAME = "timesync-[0-9]*Z"
+_PART = ".timesync-[0-9]*Z.part"
 _FIRST, _LAST = "ledger.sqlite3", "history.sqlite3"
 _OF_THE_RUNNING = ("lock", "new.sqlite3")
 _COMPANIONS = ("-wal", "-shm", "-journal")
@@ -55,15 +57,19 @@ def back_up(directory: Path, into: Path, instant: str, configuration: Path | Non
         raise StoreError(f"{target} is there already; try again in a second")
     try:
         into.mkdir(parents=True, exist_ok=True, mode=0o700)
-        shutil.rmtree(part, ignore_errors=True)
+        _sweep(into)
         part.mkdir(mode=0o700)
-        copied = _copy_all(directory, part / STATE)
-        if configuration is not None:
-            copied.append(_copy_file(configuration, part / configuration.name))
-        for folder in {path.parent for path in copied} | {part}:
-            sync_directory(folder)
-        size = sum(path.stat().st_size for path in copied)
-        part.rename(target)
+    except OSError as error:  # another one's of this second, too: that is left alone
+        raise StoreError(f"{directory} could not be copied into {into}: {error}") from error
+    try:
+        with _claimed(part):
+            copied = _copy_all(directory, part / STATE)
+            if configuration is not None:
+                copied.append(_copy_file(configuration, part / configuration.name))
+            for folder in {path.parent for path in copied} | {part}:
+                sync_directory(folder)
+            size = sum(path.stat().st_size for path in copied)
+            part.rename(target)
         sync_directory(into)
     except (OSError, sqlite3.Error) as error:
         shutil.rmtree(part, ignore_errors=True)
@@ -88,6 +94,27 @@ def prune(into: Path, keep: int) -> Sequence[Path]:
     except OSError as error:
         raise StoreError(f"an old backup could not be removed: {error}") from error
     return old
+
+
+@contextmanager
+def _claimed(part: Path) -> Iterator[None]:
+    """Somebody is at work in a folder. Raises BlockingIOError if that is another; who is killed lets go."""
+    folder = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _sweep(into: Path) -> None:
+    """Remove what backups left that were killed: nobody else would, and each may be as large as the history."""
+    for part in into.glob(_PART):
+        try:
+            with _claimed(part):
+                shutil.rmtree(part)
+        except (BlockingIOError, FileNotFoundError):
+            continue
 
 
 def _copy_all(directory: Path, target: Path) -> list[Path]:
