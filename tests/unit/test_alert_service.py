@@ -70,7 +70,7 @@ def test_claims_of_a_lost_reference_go_on_and_only_what_is_certain_is_told_of_th
     assert error.quality is Quality.CARRIED
     assert error.bound_s > 2e-3
     assert state_word(site.pipeline.states["ntp1"]) == "carried"
-    shown = facts.target("ntp1", site.pipeline.states["ntp1"], None)
+    shown = facts.target("ntp1", site.pipeline.states["ntp1"], None, site.now_ns())
     assert (shown["state"], shown["level"], shown["quality"]) == ("carried", "unsettled", "carried")
     assert shown["time_error_bound_s"] == error.bound_s
     assert shown["trouble"]["meaning"].startswith("its reference is lost")
@@ -84,6 +84,15 @@ def test_claims_of_a_lost_reference_go_on_and_only_what_is_certain_is_told_of_th
     site.run(3600)  # the hour of carry_s is over
     assert site.pipeline.states["ntp1"].error.no_claim is Reason.REFERENCE_STALE  # type: ignore[union-attr]
     assert site.firing() == {("reference_lost", "utc")}
+
+
+def test_a_claim_that_is_no_longer_news_has_no_verdict_on_the_page(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.run(300)
+    assert facts.target("ntp1", site.pipeline.states["ntp1"], None, site.now_ns())["verdict"] == "within"
+    site.servers["ntp1"].loss = 1.0
+    site.run(300)
+    assert facts.target("ntp1", site.pipeline.states["ntp1"], None, site.now_ns())["verdict"] is None
 
 
 def test_a_line_is_not_drawn_through_what_was_carried_on(tmp_path: Path) -> None:

@@ -116,7 +116,8 @@ class StatusPage:
             self._reader.close()
 
     def _now(self) -> dict[str, Any]:
-        return {name: facts.target(name, state, self._demonstration) for name, state in self._states().items()}
+        now_ns = self._clock_ns()
+        return {name: facts.target(name, state, self._demonstration, now_ns) for name, state in self._states().items()}
 
     # --- handlers --------------------------------------------------------------------------------------------------
 

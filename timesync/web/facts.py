@@ -43,8 +43,8 @@ STATISTIC_TITLES = {
 }
 
 
-def target(name: str, state: TargetState, demonstration: Demonstration | None) -> dict[str, Any]:
-    """A target as it is now."""
+def target(name: str, state: TargetState, demonstration: Demonstration | None, now_ns: int) -> dict[str, Any]:
+    """A target as it is now (Unix ns)."""
     word = state_word(state)
     settings, error = state.settings, state.error
     shown = error.offset if error is not None else state.last
@@ -64,7 +64,7 @@ def target(name: str, state: TargetState, demonstration: Demonstration | None) -
         "time_error_bound_s": error.bound_s if error is not None else None,
         "time_error_u_s": error.u_s if error is not None else None,
         "quality": error.quality.value if error is not None else None,
-        **_judged(state),
+        **_judged(state, now_ns),
         "polls": state.polls,
         "sent": state.sent,
         "replies": state.replies,
@@ -78,11 +78,18 @@ def target(name: str, state: TargetState, demonstration: Demonstration | None) -
     }
 
 
-def _judged(state: TargetState) -> dict[str, Any]:
-    """The limit of a target, and what its newest claim says of it."""
+def _judged(state: TargetState, now_ns: int) -> dict[str, Any]:
+    """The limit of a target, and what its newest claim says of it while it is news."""
     limit, error = state.settings.limit, state.error
     found = None
-    if limit is not None and error is not None and error.time_error_s is not None and error.bound_s is not None:
+    news = error is not None and _is_news(error.offset.at_ns, state.settings.interval_s, now_ns)
+    if (
+        news
+        and limit is not None
+        and error is not None
+        and error.time_error_s is not None
+        and error.bound_s is not None
+    ):
         found = verdict(error.time_error_s, error.bound_s, limit.error_s).value
     return {
         "limit": limit.name if limit is not None else None,
@@ -132,7 +139,7 @@ def pairs(targets: Sequence[dict[str, Any]], now_ns: int) -> Iterator[dict[str, 
     cancels, but for what it may have run between the two measurements. A target against itself is its own claim against UTC(k).
     Of a target that has not been measured for `LIFE_INTERVALS` nothing is said. Targets are those of `target`.
     """
-    fresh = {row["target"] for row in targets if _is_news(row, now_ns)}
+    fresh = {row["target"] for row in targets if _is_news(row["at_ns"], row["interval_s"], now_ns)}
     for row in targets:
         for column in targets:
             value, bound = None, None
@@ -167,9 +174,8 @@ def _difference(row: dict[str, Any], column: dict[str, Any]) -> tuple[float | No
     return None, None
 
 
-def _is_news(row: dict[str, Any], now_ns: int) -> bool:
-    at_ns = row["at_ns"]
-    return at_ns is not None and abs(now_ns - at_ns) <= (LIFE_INTERVALS * row["interval_s"] + GRACE_S) * 1e9
+def _is_news(at_ns: int | None, interval_s: float, now_ns: int) -> bool:
+    return at_ns is not None and abs(now_ns - at_ns) <= (LIFE_INTERVALS * interval_s + GRACE_S) * 1e9
 
 
 def event(record: Record) -> dict[str, Any]:

@@ -90,7 +90,8 @@ TARGET = shape(
     verdict={
         "type": ["string", "null"],
         "enum": ["within", "possible", "certain", None],
-        "description": "certain: |time error| - bound is beyond it; possible: |time error| + bound is; null: no claim, or no limit",
+        "description": "certain: |time error| - bound is beyond it; possible: |time error| + bound is; null: no claim, no limit, "
+        "or nothing measured lately",
     },
     polls=COUNT,
     sent=COUNT,
