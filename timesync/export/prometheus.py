@@ -25,6 +25,7 @@ import math
 import platform
 import re
 import time
+from array import array
 from itertools import chain
 from typing import TYPE_CHECKING, SupportsFloat, TypeVar, cast
 
@@ -53,6 +54,7 @@ _LABEL_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
 
 _Series = tuple[str, float]  # the labels as they are written, braces included, and the value
+_Family = tuple[list[str], "array[float]"]  # the same of all series of a metric: a page has tens of thousands of them
 _T = TypeVar("_T")
 
 BREATH = 64
@@ -122,7 +124,7 @@ def check_table(table: Mapping[str, Metric]) -> None:
 check_table(METRICS)
 
 
-def render(values: Iterable[Sample], breathe: Callable[[], None] = _hold) -> tuple[bytes, Mapping[str, int]]:
+def render(values: Iterable[Sample], breathe: Callable[[], None] = _hold) -> tuple[bytearray, Mapping[str, int]]:
     """The text format 0.0.4 of these samples, and how many values of which metric could not be shown.
 
     `breathe` is called after every `BREATH` series, twice for each: a thread that shares the interpreter gives way there.
@@ -130,15 +132,17 @@ def render(values: Iterable[Sample], breathe: Callable[[], None] = _hold) -> tup
     the program, found by tests.
     """
     families, refused = _families(_paced(values, breathe))
-    blocks = []
+    page = bytearray()  # grows by what is written: joining blocks would hold the page twice
     for name in sorted(families):
-        series = families.pop(name)  # let go of each when it is written: to free all at the end takes milliseconds
+        series = zip(
+            *families.pop(name), strict=True
+        )  # let go of when it is written: to free all at the end takes milliseconds
         entry = metric(name)
         registry = Registry()  # one for each, because writing a page of megabytes at one go holds the interpreter
         collector = _COLLECTORS[entry.kind](name, entry.help.translate(_HELP_ESCAPES), registry=registry)
         collector.series = _paced(series, breathe)
-        blocks.append(_LineFormatter().marshall(registry))
-    return b"".join(blocks), refused
+        page += _LineFormatter().marshall(registry)
+    return page, refused
 
 
 def _paced(items: Iterable[_T], breathe: Callable[[], None]) -> Iterator[_T]:
@@ -148,9 +152,9 @@ def _paced(items: Iterable[_T], breathe: Callable[[], None]) -> Iterator[_T]:
             breathe()
 
 
-def _families(values: Iterable[Sample]) -> tuple[dict[str, list[_Series]], dict[str, int]]:
+def _families(values: Iterable[Sample]) -> tuple[dict[str, _Family], dict[str, int]]:
     """The samples sorted by metric, cast, checked and escaped; and the number of values refused, by metric."""
-    families: dict[str, list[_Series]] = {}
+    families: dict[str, _Family] = {}
     refused: dict[str, int] = {}
     escaped: dict[str, str] = {}
     allowed: dict[str, frozenset[str]] = {}
@@ -168,7 +172,11 @@ def _families(values: Iterable[Sample]) -> tuple[dict[str, list[_Series]], dict[
             continue
         if labels is not raw:  # the series of one target come one after the other and share their labels
             raw, text = labels, _label_text(labels, escaped)
-        families.setdefault(name, []).append((text, value))
+        family = families.get(name)
+        if family is None:
+            family = families[name] = [], array("d")
+        family[0].append(text)
+        family[1].append(value)
     return families, refused
 
 
@@ -219,7 +227,7 @@ class Exposition:
         self._refused: dict[str, int] = {}
         self._duration_s: float | None = None
         self._started_s = start_time_s()
-        self._rendering: asyncio.Task[bytes] | None = None
+        self._rendering: asyncio.Task[bytearray] | None = None
         self.add_target = self._current.add_target
         self.declare = self._current.declare
         self.set_leap_disagreements = self._current.set_leap_disagreements
@@ -245,7 +253,7 @@ class Exposition:
         """Take in one record: some microseconds, nothing is rendered."""
         self._current.observe(record, self._clock())
 
-    async def expose(self) -> bytes:
+    async def expose(self) -> bytearray:
         """The body of /metrics. Scrapes that arrive while one is being rendered share it."""
         if self._rendering is None:
             self._rendering = asyncio.create_task(self._render_in_thread(), name="render /metrics")
@@ -256,7 +264,7 @@ class Exposition:
             if rendering.done() and self._rendering is rendering:
                 self._rendering = None
 
-    async def _render_in_thread(self) -> bytes:
+    async def _render_in_thread(self) -> bytearray:
         begun_s = self._clock()
         values = self._everything(self._current.snapshot(begun_s, self._tallies()))
         body, refused = await asyncio.to_thread(render, values, _give_way)

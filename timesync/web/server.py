@@ -74,7 +74,7 @@ class Page:
 def make_application(
     *,
     title: str,
-    metrics: Callable[[], Awaitable[bytes]],
+    metrics: Callable[[], Awaitable[bytes | bytearray]],
     alive: Callable[[], Sequence[Check]],
     ready: Callable[[], Sequence[Check]],
     pages: Sequence[Page] = (),
@@ -153,7 +153,7 @@ class WebServer:
         settings: HttpSettings,
         *,
         title: str,
-        metrics: Callable[[], Awaitable[bytes]],
+        metrics: Callable[[], Awaitable[bytes | bytearray]],
         alive: Callable[[], Sequence[Check]],
         ready: Callable[[], Sequence[Check]],
         pages: Sequence[Page] = (),
