@@ -17,6 +17,7 @@ from timesync.clockwatch import ClockWatch, read_clocks
 from timesync.engines import Engines
 from timesync.errors import TimesyncError
 from timesync.instrument import CLOSE_S, InstrumentError, Told, Unopened, ask
+from timesync.learning import Learner
 from timesync.model import Event, Missed, Severity
 from timesync.pipeline import Pipeline
 from timesync.plugin import load_kind
@@ -82,7 +83,8 @@ class Measuring:
         """
         self.settings = settings
         self._slews = SlewWatch(settings.oscillator_ppm * 1e-6)
-        self.pipeline = Pipeline(settings, found, self._slews.excess_s, lost, utc, linked)
+        self._learner = Learner()
+        self.pipeline = Pipeline(settings, found, self._slews.excess_s, lost, utc, linked, self._learner.learn)
         self._polls: Counter[str] = Counter()
         self._store = store
         self._keep_drafts = keep_drafts
@@ -212,6 +214,7 @@ class Measuring:
             await self._close(name, scheduled=False)
         await self._engines.close()
         self._store(self.pipeline.flush())
+        self._learner.close()
 
     def clock_epoch(self) -> int:
         """The epoch of the probe's clock now; a change of it is told and stored, and so is the begin of a slew.

@@ -14,6 +14,7 @@ from timesync.attribution.watch import Attribution
 from timesync.model import ClockOffset, Event, Exchange, Missed, Reported, Severity, TimeError, Timestamping
 from timesync.reasons import Reason
 from timesync.records import Recorder
+from timesync.reference.carrying import at_once
 from timesync.reference.differencing import Differencer, LocalReference
 from timesync.reference.references import References, changed_event
 from timesync.uncertainty import HARDWARE_SPAN_NS, clock_offset, contradicts, steady, with_known_path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from timesync.model import Outcome, Record
+    from timesync.reference.carrying import Learn
     from timesync.reference.published import UtcBook
     from timesync.settings import KnownPath, LocalReferenceSettings, ProbeSettings, TargetSettings, Tie
     from timesync.timescale import LeapTable
@@ -124,8 +126,10 @@ class Pipeline:
         lost: Callable[[str], object] = lambda name: None,  # noqa: ARG005 - nobody asks
         utc: UtcBook | None = None,
         linked: Callable[[TimeError], object] = lambda error: None,  # noqa: ARG005 - nobody asks
+        learn: Learn = at_once,
     ) -> None:
         """`slewed` tells how far the probe's clock was slewed between two instants, `utc` what is published of UTC - UTC(k).
+        `learn` learns the probe's clock when a reference is lost.
 
         `linked` hears what a reference with a link by the network is against the server that it is linked through.
         """
@@ -135,6 +139,7 @@ class Pipeline:
         self._found = found
         self._lost = lost
         self._slewed = slewed
+        self._learn = learn
         self._epoch = 0
         self.recorder = Recorder(settings.site.name, settings.site.probe, settings.coverage_factor, utc)
         self.states: dict[str, TargetState] = {}
@@ -224,6 +229,7 @@ class Pipeline:
                 phi=self._phi,
                 slewed=self._slewed,
                 carry_s=settings.reference_carry_s,
+                learn=self._learn,
             )
             for target in settings.targets
             if target.tie is not None

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from support.clocks import simulated
 
-from timesync.holdover import ClockNoise
+from timesync import learning
+from timesync.holdover import ClockNoise, carry
+from timesync.holdover.carry import foresee
+from timesync.holdover.fit import fit
+from timesync.learning import Learner
 from timesync.model import ClockOffset, Quality, TimeError, Timestamping
 from timesync.reasons import Reason
+from timesync.reference.carrying import learned
 from timesync.reference.differencing import Differencer
 from timesync.settings import Tie
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from timesync.holdover.carry import Carried
+    from timesync.holdover.clock import Samples
+    from timesync.holdover.fit import Belief
 
 S = 1_000_000_000
 BEGIN = 1_800_000_000 * S
@@ -138,3 +154,78 @@ def test_another_carry_s_is_another_rule_for_a_reload() -> None:
     hour, none = (Differencer("utc", Tie("UTC(X)"), max_age_s=64.0, carry_s=carry_s) for carry_s in (3600.0, 0.0))
     assert not hour.same_rules(none)
     assert hour.same_rules(Differencer("utc", Tie("UTC(X)"), max_age_s=64.0, carry_s=3600.0))
+
+
+def test_until_the_model_is_there_the_line_is_claimed_and_then_the_model_within_its_bound() -> None:
+    asked: list[tuple[int, int]] = []
+    models: list[Carried] = []
+
+    def learn(t_s: Sequence[float], offset_s: Sequence[float]) -> Callable[[], Carried | None]:
+        asked.append((len(t_s), len(offset_s)))
+        return lambda: models[-1] if models else None
+
+    probe, _ = simulated(ClockNoise(0.0, 1e-16, 1e-18), 400, np.random.default_rng(5), tau0_s=16.0, y0=1e-6)
+    made = Differencer("utc", Tie("UTC(X)"), max_age_s=64.0, phi=PHI, carry_s=3600.0, learn=learn)
+    for number in range(200):
+        made.reference(offset("utc", number * 16.0, -float(probe[number])))
+    (_, before), *_ = claims(made, probe, range(210, 211))
+    assert before.u_parts["interpolation"] == pytest.approx(before.bound_parts["interpolation"] / 3**0.5)
+    models.append(foresee([16.0 * number for number in range(200)], (-probe[:200]).tolist()))
+    (_, after), *_ = claims(made, probe, range(210, 211))
+    assert asked == [(200, 200)]  # once for the loss
+    assert after.u_parts["interpolation"] < 0.1 * before.u_parts["interpolation"]
+    # The model may be as far from the line as the line may be wrong, and what they differ by is in its bound.
+    moved_s = abs(after.time_error_s - before.time_error_s)
+    assert moved_s <= before.bound_parts["interpolation"]
+    assert after.bound_s == pytest.approx(before.bound_s + moved_s, rel=1e-9)
+
+
+def test_a_clock_is_learned_from_few_elements_and_no_worse_than_from_every_sample(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    probe, _ = simulated(ClockNoise(1e-14, 1e-16, 1e-20), 512, np.random.default_rng(6), tau0_s=16.0, y0=1e-6)
+    t = [16.0 * number for number in range(512)]
+    sizes: list[int] = []
+
+    def counted(samples: Samples) -> Belief:
+        sizes.append(len(samples))
+        return fit(samples)
+
+    monkeypatch.setattr(carry, "fit", counted)
+    few = foresee(t, probe.tolist())
+    monkeypatch.setattr(carry, "KEEP", 512)
+    every = foresee(t, probe.tolist())
+    assert sizes[0] <= 128 < sizes[1]
+    for age_s in (60.0, 600.0, 3600.0):
+        (few_s, few_u_s), (every_s, every_u_s) = few.at(age_s), every.at(age_s)
+        assert abs(few_s - every_s) < every_u_s
+        assert few_u_s == pytest.approx(every_u_s, rel=0.5)
+
+
+def test_a_clock_is_learned_beside_the_loop_and_a_failure_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    learner = Learner()
+    released = threading.Event()
+
+    def slow(t_s: Sequence[float], offset_s: Sequence[float]) -> Carried | None:
+        released.wait(20.0)
+        return learned(t_s, offset_s)
+
+    def broken(t_s: Sequence[float], offset_s: Sequence[float]) -> Carried | None:
+        raise ZeroDivisionError
+
+    t, x = [float(number) for number in range(50)], [1e-9 * number**2 for number in range(50)]
+    monkeypatch.setattr(learning, "learned", slow)
+    model = learner.learn(t, x)
+    assert model() is None  # and nobody has waited
+    monkeypatch.setattr(learning, "learned", broken)
+    failed = learner.learn(t, x)
+    released.set()
+    deadline = time.monotonic() + 20.0
+    while "could not be learned" not in caplog.text and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert model() == learned(t, x)
+    assert failed() is None
+    assert "ZeroDivisionError" in caplog.text
+    learner.close()

@@ -10,12 +10,13 @@ age A the reference is on the line through the two within
 
 The standard uncertainty is that of the three-state model of the probe's clock (timesync.holdover.carry), which is learned when the
 reference is lost, and so is the value: the model's, kept within the bound of the line; how far the two differ is added to the
-bound.
+bound. Who learns is told from outside (`Learn`), for it takes some ms: until the model is there the line is claimed with its bound.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from timesync.errors import DataError
@@ -26,10 +27,33 @@ if TYPE_CHECKING:
     from timesync.settings import Tie
     from timesync.uncertainty import Slewed
 
-__all__ = ["CarriedOn", "Carrier"]
+__all__ = ["CarriedOn", "Carrier", "Learn", "at_once", "learned"]
 
 KEPT = 512  # measurements of the reference: what the model is learned from
 SQRT3 = 3.0**0.5
+
+# Takes instants (s, increasing) and offsets (s); what it gives is asked for the model: None as long as there is none.
+Learn = Callable[[Sequence[float], Sequence[float]], Callable[[], "Carried | None"]]
+
+
+def learned(t_s: Sequence[float], offset_s: Sequence[float]) -> Carried | None:
+    """The model, with its offset at the last measurement; None where there is too little to learn from. 15 ms of work."""
+    from timesync.holdover.carry import foresee  # noqa: PLC0415 - numpy takes 30 MB, and most references are never lost
+
+    try:
+        return foresee(t_s, offset_s)
+    except DataError:
+        return None
+
+
+def at_once(t_s: Sequence[float], offset_s: Sequence[float]) -> Callable[[], Carried | None]:
+    """Learn while the caller waits: where nothing else is held up by it."""
+    model = learned(t_s, offset_s)
+    return lambda: model
+
+
+def _no_model() -> Carried | None:
+    return None
 
 
 class CarriedOn(NamedTuple):
@@ -44,16 +68,17 @@ class CarriedOn(NamedTuple):
 class Carrier:
     """The newest measurements of a reference in one epoch of the probe's clock. carry_s: the longest age; 0: nothing is carried."""
 
-    def __init__(self, carry_s: float, phi: float, slewed: Slewed) -> None:
+    def __init__(self, carry_s: float, phi: float, slewed: Slewed, learn: Learn = at_once) -> None:
         self.carry_s = carry_s
         self._carry_ns = round(carry_s * 1e9)
         self._phi = phi
         self._slewed = slewed
+        self._learn = learn
         self._past: deque[ClockOffset] = deque(maxlen=KEPT)
         self._ties: deque[Tie] = deque(maxlen=KEPT)  # as each was when its measurement was made
         self._ready: ClockOffset | None = None  # the last measurement that the three below are for
         self._rate = self._rate_bound = 0.0
-        self._model: Carried | None = None
+        self._model: Callable[[], Carried | None] = _no_model
 
     def reference(self, offset: ClockOffset, tie: Tie) -> None:
         """A measurement of the reference, and what ties that to UTC(k) then."""
@@ -83,14 +108,15 @@ class Carrier:
         age_s = age_ns / 1e9
         line_s = last.offset_s + self._rate * age_s
         bound_s = self._rate_bound * age_s + self._slewed(last.clock_epoch, last.at_ns, offset.at_ns)
-        if self._model is None:
+        model = self._model()
+        if model is None:
             return CarriedOn(last, line_s, bound_s, bound_s / SQRT3)
-        value_s, u_s = self._model.at(age_s)
+        value_s, u_s = model.at(age_s)
         value_s = min(max(value_s, line_s - bound_s), line_s + bound_s)
         return CarriedOn(last, value_s, bound_s + abs(value_s - line_s), u_s)
 
     def _prepare(self, last: ClockOffset) -> None:
-        """Once for each loss: the best known mean rate, and the model."""
+        """Once for each loss: the best known mean rate; and the model is asked for."""
         self._ready = last
         self._rate_bound = float("inf")
         now = self._ties[-1]
@@ -104,15 +130,6 @@ class Carrier:
             unsure = unsure_s / gap_s + 2.0 * self._phi
             if unsure < self._rate_bound:
                 self._rate, self._rate_bound = (last.offset_s - one.offset_s) / gap_s, unsure
-        self._model = self._learned()
-
-    def _learned(self) -> Carried | None:
-        """The model, with its offset at the last measurement; None where there is too little to learn from."""
-        from timesync.holdover.carry import foresee  # noqa: PLC0415 - numpy takes 30 MB, and most references are never lost
-
         begin_ns = self._past[0].at_ns
         times = [(each.at_ns - begin_ns) / 1e9 for each in self._past]
-        try:
-            return foresee(times, [each.offset_s for each in self._past])
-        except DataError:
-            return None
+        self._model = self._learn(times, [each.offset_s for each in self._past])

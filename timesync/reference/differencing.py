@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from timesync.model import ClockOffset, Quality, TimeError
 from timesync.reasons import Reason
-from timesync.reference.carrying import Carrier
+from timesync.reference.carrying import Carrier, at_once
 from timesync.timescale import GREATEST_RATE
 from timesync.uncertainty import PHI, SQRT3, TypeA, bound_of, standard_uncertainty_s, steady
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from timesync.reference.carrying import Learn
     from timesync.settings import Tie
     from timesync.uncertainty import Slewed
 
@@ -80,8 +81,8 @@ class Differencer:
 
     Push every offset, the reference's by `reference`, a target's by `target`; both give the time errors that became complete.
     `overdue` gives those that will wait no longer. Instants are ns on the probe's clock; `now_ns` may be stepped with it.
-    `slewed` tells how far that clock was slewed between two instants. `late_ns`, to be set, is how long after its instant an
-    offset may be handed in (in interleaved mode some polls later).
+    `slewed` tells how far that clock was slewed between two instants; `learn` learns it when the reference is lost. `late_ns`, to
+    be set, is how long after its instant an offset may be handed in (in interleaved mode some polls later).
     """
 
     def __init__(
@@ -93,13 +94,14 @@ class Differencer:
         phi: float = PHI,
         slewed: Slewed = steady,
         carry_s: float = 0.0,
+        learn: Learn = at_once,
     ) -> None:
         self.name = name
         self.tie = self.declared = tie
         self._max_age_ns = round(max_age_s * 1e9)
         self._phi = phi
         self._slewed = slewed
-        self._carrier = Carrier(carry_s, phi, slewed)
+        self._carrier = Carrier(carry_s, phi, slewed, learn)
         self._references: dict[int, list[ClockOffset]] = {}
         self._waiting: list[_Waiting] = []
         self._ready: deque[ClockOffset] = deque()
