@@ -181,9 +181,15 @@ async def gather_rows(site: ProbeSettings, enough: int) -> list[Record]:
 async def test_an_instrument_that_raises_is_recorded_and_polled_again(
     kind: FakeKind, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rows = await gather_rows(settings(target("broken", "raises")), 3)
-    assert {row.fields["reason"] for row in rows} == {"probe_failed"}
-    assert rows[0].fields["detail"] == "RuntimeError: the counter is unplugged"
+    rows: list[Record] = []
+    measuring = Measuring(settings(target("broken", "raises")), rows.extend)
+    await measuring.start()
+    await until(lambda: sum(row.fields["reason"] == "probe_failed" for row in rows) >= 3)
+    await measuring.stop()
+    failed = [row for row in rows if row.fields["reason"] == "probe_failed"]
+    assert {row.fields["detail"] for row in failed} == {"RuntimeError: the counter is unplugged"}
+    # A machine that is busy may have been late for a poll between.
+    assert {row.fields["reason"] for row in rows} <= {"probe_failed", "probe_overloaded"}
     assert "the counter is unplugged" in caplog.text
 
 
