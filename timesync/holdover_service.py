@@ -215,9 +215,11 @@ class HoldoverService:
         self._store(rows)
 
     def foreseen(self, target: str) -> Foreseen | None:
-        """What alerts are to know of a target; None where it is not watched."""
+        """What alerts are to know of a target now; None where it is not watched."""
         watch = self.watches.get(target)
-        return None if watch is None else Foreseen(watch.detector.state.coasting, watch.within_s)
+        if watch is None:
+            return None
+        return Foreseen(watch.detector.state.coasting, watch.to_limit_s(self._clock_ns()))
 
     def close(self) -> None:
         """At the end: what waits is looked at; a holdover that goes on is told as far as it went by the rows that were stored."""

@@ -74,7 +74,8 @@ class _Due:
 @dataclass(slots=True)
 class Watch:
     """One target. interval_s: its poll interval; tags: of its rows; limit: its own, if it has one. within_s: how long that is kept,
-    by the newest forecast of a clock that runs free.
+    by the newest forecast of a clock that runs free; leaves_ns: until when, None where it is kept for the whole horizon.
+    foreseen_from: what the newest forecast is from, carried on to when it was made.
     """
 
     interval_s: float
@@ -83,10 +84,12 @@ class Watch:
     limit: Limit | None = None
     detector: Detector = field(init=False)
     within_s: float | None = None
+    leaves_ns: int | None = None
     last_ns: int = 0
     told_ns: int = 0
     origin_ns: int = 0
     belief: Belief | None = None
+    foreseen_from: Belief | None = None
     learned_at: int = 0
     learned_ns: int = 0
     _tail: Tail = field(init=False)
@@ -152,7 +155,7 @@ class Watch:
     def _begin(self, samples: object = None) -> None:
         """Learn anew, from these samples on."""
         self._tail = Tail(self.interval_s)
-        self._coasted, self._promise, self.belief = [], None, None
+        self._coasted, self._promise, self.belief, self.foreseen_from = [], None, None, None
         if samples is not None and self._entry_ns is not None:
             for t_s, x_s in zip(samples.centre_s.tolist(), samples.x_s.tolist(), strict=True):  # type: ignore[attr-defined] # Samples
                 self._tail.push(t_s, x_s)
@@ -172,7 +175,7 @@ class Watch:
 
         From now on, where now_ns is given and there has been no sample for some time: what was known then is carried on.
         """
-        self.within_s = None
+        self.within_s = self.leaves_ns = self.foreseen_from = None
         found: dict[str, FieldValue] = {
             "state": self.detector.state.value,
             "every_s": settings.every_s,
@@ -197,6 +200,7 @@ class Watch:
             states = carried(belief.states, belief.q, belief.states.at_s + age_s)
             belief = replace(belief, states=states)
             found["sample_age_s"] = age_s
+        self.foreseen_from = belief
         marks = [each for each in (HOUR_S, DAY_S) if each <= settings.horizon_s]
         first_s = min(self.interval_s, settings.horizon_s / 2)
         ahead = np.union1d(np.geomspace(first_s, settings.horizon_s, POINTS), marks)
@@ -219,12 +223,18 @@ class Watch:
         }
         if self.score is not None:
             found["score"] = self.score
-        rows |= self._limits(paths, settings)
+        rows |= self._limits(paths, settings, belief.states.at_s)
         self._remember(belief, seen, settings)
         return rows
 
-    def _limits(self, paths: Paths, settings: HoldoverSettings) -> dict[str, dict[str, FieldValue]]:
-        """The fields of each limit's row, by its size in s: those of the settings, and the target's own."""
+    def to_limit_s(self, now_ns: int) -> float | None:
+        """How long its own limit is still kept, by the newest forecast; None where it is not known. A horizon does not run out."""
+        if self.within_s is None or self.leaves_ns is None:
+            return self.within_s
+        return min(self.within_s, max(0.0, (self.leaves_ns - now_ns) / NS))
+
+    def _limits(self, paths: Paths, settings: HoldoverSettings, at_s: float) -> dict[str, dict[str, FieldValue]]:
+        """The fields of each limit's row, by its size in s: those of the settings, and the target's own. at_s: the paths' begin."""
         own = self.limit
         rows = {}
         for limit_s in dict.fromkeys((*settings.limits_s, *(() if own is None else (own.error_s,)))):
@@ -244,7 +254,9 @@ class Watch:
             )  # so the alert would take the horizon for the limit's end
             if own is not None and limit_s == own.error_s and not short:
                 row["own"] = own.name
-                self.within_s = float(row["within_s"]) if self.detector.state.free else None
+                if self.detector.state.free:
+                    self.within_s = float(row["within_s"])
+                    self.leaves_ns = None if within is None else self.origin_ns + round((at_s + within) * NS)
             rows[f"{limit_s:.6g}"] = row
         return rows
 

@@ -26,15 +26,19 @@ class Learner:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, "learning")
+        self._closed = False
 
     def learn(self, t_s: Sequence[float], offset_s: Sequence[float]) -> Callable[[], Carried | None]:
         """Begin to learn; what is given back gives the model when it is there. After `close` there is none."""
+        if self._closed:
+            return lambda: None
         future = self._pool.submit(learned, t_s, offset_s)
         future.add_done_callback(_log_failure)
         return lambda: _model(future)
 
     def close(self) -> None:
         """Nobody waits for what is still being learned."""
+        self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -229,3 +229,4 @@ def test_a_clock_is_learned_beside_the_loop_and_a_failure_is_logged(
     assert failed() is None
     assert "ZeroDivisionError" in caplog.text
     learner.close()
+    assert learner.learn(t, x)() is None

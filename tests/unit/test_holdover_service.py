@@ -287,6 +287,29 @@ def test_the_end_of_a_short_horizon_is_not_taken_for_the_end_of_the_limit(
     assert (own.fields["within_s"] < horizon_s) is (limit_s < 1.0)
 
 
+def test_the_time_to_a_limit_runs_while_nothing_new_is_foreseen(tmp_path: Path) -> None:
+    """A limit that is left in an hour is left in half an hour 30 minutes later; a horizon is no time that runs out."""
+    for limit_s, runs in ((5e-3, True), (1.0, False)):
+        bench = Bench(tmp_path, own=Limit("house", limit_s), limits_s=(1e-3,), horizon_s=18_000.0)
+        polls = list(ntp_target(500, 400, 999, np.random.default_rng(12), rate=1e-6, scatter_s=1e-6))
+        bench.now_ns = BEGIN + polls[-1].at_ns
+        bench.feed(polls)
+        bench.now_ns += NS
+        bench.service.tell_of("a")
+        told = bench.rows("holdover")[-1].fields
+        assert told["beyond_horizon"] is not runs
+        found = []
+        for after_s in (0.0, 1800.0, 1e5, -1e5):  # the last: the clock was set back
+            bench.now_ns = BEGIN + polls[-1].at_ns + round(after_s * NS)
+            foreseen = bench.service.foreseen("a")
+            assert foreseen is not None
+            found.append(foreseen.to_limit_s)
+        within_s = told["within_s"]
+        assert 1800.0 < within_s <= 18_000.0
+        left = (within_s, within_s - 1800.0, 0.0, within_s) if runs else (within_s,) * 4
+        assert found == pytest.approx(left, abs=33.0)
+
+
 def test_a_forecast_after_a_silence_is_from_now(tmp_path: Path) -> None:
     """Half an hour without a sample at 1e-6: it is 1.8 ms further off than it was seen."""
     bench = Bench(tmp_path, limits_s=(1.0,))

@@ -141,6 +141,24 @@ async def test_the_sentence_and_the_curve_say_what_the_rows_say(served) -> None:
     assert left_s == pytest.approx(tight["within_s"], rel=0.7)
 
 
+async def test_after_a_silence_the_curve_begins_where_the_rows_do(served) -> None:
+    """Two days without a sample: twice the horizon."""
+    probe, session = served
+    probe.feed(polls()[:460])
+    probe.now_ns += 2 * 86_400 * NS
+    assert probe.service is not None
+    probe.service.tell_of("a")
+    found = await get(session)
+    stored = newest_of_each(probe.history, Selection("holdover", "a"))
+    fields = next(each.fields for each in stored if each.at_ns == probe.now_ns and "limit" not in each.tags)
+    assert fields["sample_age_s"] > 86_400.0
+    curve = found["forecast"]
+    assert curve["at_ns"][0] > probe.now_ns
+    assert curve["at_ns"][-1] == pytest.approx(probe.now_ns + 86_400 * NS, abs=NS)
+    at = min(range(len(curve["at_ns"])), key=lambda index: abs(curve["at_ns"][index] - probe.now_ns - 3600 * NS))
+    assert curve["mean_s"][at] == pytest.approx(fields["predicted_1h_s"], rel=1e-9)
+
+
 async def test_states_follow_each_other_and_a_holdover_leaves_its_account(served) -> None:
     probe, session = served
     probe.feed(polls())

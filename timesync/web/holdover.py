@@ -99,10 +99,10 @@ def _spans(changes: Iterable[Record], start_ns: int) -> Iterable[dict[str, Any]]
 
 
 def curve(watch: Watch, settings: HoldoverSettings) -> dict[str, Any] | None:
-    """The forecast of a target as arrays from its last sample on, `low_s` and `high_s` the band that holds throughout; None
-    where nothing is believed of its clock yet. Takes some ms.
+    """The newest forecast of a target as arrays from where its rows begin, the last sample or, after a silence, when it was told;
+    `low_s` and `high_s` the band that holds throughout; None where nothing is foreseen. Takes some ms.
     """
-    belief, origin_ns = watch.belief, watch.origin_ns
+    belief, origin_ns = watch.foreseen_from, watch.origin_ns
     if belief is None:
         return None
     first_s = min(watch.interval_s, settings.horizon_s / 2)
