@@ -249,7 +249,7 @@ class UtcSettings:
 class HoldoverSettings:
     """State and forecast of each target; with more than `targets_at_most` targets there are none.
 
-    The smallest of `limits_s` is the specification: a target that coasts beyond it is out of specification.
+    A target that coasts beyond its own limit is out of specification; one without a limit, beyond the smallest of `limits_s`.
     """
 
     enabled: bool = True

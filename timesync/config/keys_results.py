@@ -221,7 +221,8 @@ HOLDOVER = Table(
         Key(
             "limits_s",
             Type.NUMBERS,
-            "time errors not to leave: the time to each of them is told; the smallest is the specification of a holdover",
+            "time errors not to leave: the time to each of them is told; the smallest is the specification of a holdover for "
+            "targets without a limit of their own",
             "[1e-6, 1e-3]",
             unit="s",
             default=(1e-6, 1e-3),
