@@ -9,7 +9,8 @@ import pytest
 
 from timesync.export.document import metrics_page
 from timesync.export.events import EVENTS
-from timesync.export.metrics import METRICS, Kind, Subject
+from timesync.export.families import Kind, Subject
+from timesync.export.metrics import METRICS
 
 PACKAGE = Path(__file__).resolve().parents[2] / "timesync"
 PAGE = Path(__file__).resolve().parents[2] / "deploy" / "METRICS.md"

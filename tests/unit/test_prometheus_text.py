@@ -9,7 +9,8 @@ import pytest
 from support import promtext
 
 from timesync.export import prometheus
-from timesync.export.metrics import METRICS, Kind, Life, Metric, Subject
+from timesync.export.families import Kind, Life, Metric, Subject
+from timesync.export.metrics import METRICS
 from timesync.export.prometheus import CONTENT_TYPE, Exposition, check_table, render
 from timesync.export.samples import Sample
 from timesync.model import Record

@@ -11,8 +11,9 @@ from support.exposition import Counted
 
 from timesync.config.keys_results import MASKED
 from timesync.export.current import Current
+from timesync.export.families import Life
 from timesync.export.masks import masks_of
-from timesync.export.metrics import METRICS, Life
+from timesync.export.metrics import METRICS
 from timesync.export.prometheus import render
 from timesync.export.samples import ANSWERED, CLAIMED, MEASURED, samples
 from timesync.model import Event, FieldValue, Record, Severity

@@ -12,13 +12,14 @@ from timesync.attribution.judge import Kind
 from timesync.attribution.verdicts import SPECIAL, VERDICTS
 from timesync.export.current import GRACE_S, LIFE_INTERVALS
 from timesync.export.events import EVENTS
-from timesync.export.metrics import METRICS, SUBJECT_LABELS, Life, Subject
+from timesync.export.families import SUBJECT_LABELS, Life, Subject
+from timesync.export.metrics import METRICS
 from timesync.reasons import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from timesync.export.metrics import Metric
+    from timesync.export.families import Metric
 
 __all__ = ["EXPRESSIONS", "metrics_page"]
 

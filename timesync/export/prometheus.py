@@ -34,7 +34,8 @@ from aioprometheus.formats.text import TEXT_CONTENT_TYPE, TextFormatter
 
 from timesync import __version__
 from timesync.export.current import Current
-from timesync.export.metrics import METRICS, Kind, Metric, metric
+from timesync.export.families import Kind, Metric
+from timesync.export.metrics import METRICS, metric
 from timesync.export.process import process_metrics, start_time_s
 from timesync.export.samples import Sample, samples
 
