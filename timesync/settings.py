@@ -201,7 +201,8 @@ class InfluxSettings:
 class HttpSettings:
     """Where the page, its API, /metrics, /healthz and /readyz are served. Port 0 chooses a free one.
 
-    Beyond loopback it takes TLS and a token or passwords (timesync/web/guard.py).
+    Beyond loopback it takes TLS and a token or passwords (timesync/web/guard.py). `hsts`: browsers are told to come to this host
+    name by TLS only, on every port.
     """
 
     enabled: bool = True
@@ -211,6 +212,7 @@ class HttpSettings:
     tls_key: Path | None = None
     token_file: Path | None = None
     password_file: Path | None = None
+    hsts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

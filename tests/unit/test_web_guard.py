@@ -165,13 +165,17 @@ async def test_a_container_may_ask_without_a_secret_whether_all_is_well_and_lear
             assert (answer.status, await answer.json()) == (200, {"status": "ok"})
 
 
-async def test_by_tls_a_browser_is_told_to_come_back_by_tls_only(serve, certificate) -> None:
-    plain = await serve(HttpSettings(port=0))
-    secure = await serve(HttpSettings(port=0, tls_certificate=certificate[0], tls_key=certificate[1]))
+async def test_only_where_it_is_asked_for_a_browser_is_told_to_come_back_by_tls_only(serve, certificate) -> None:
+    """It would bind every port of the host name."""
+    plain = await serve(HttpSettings(port=0, hsts=True))
+    settings = HttpSettings(port=0, tls_certificate=certificate[0], tls_key=certificate[1])
+    usual, secure = await serve(settings), await serve(replace(settings, hsts=True))
     trusting = ssl.create_default_context(cafile=str(certificate[0]))
     async with aiohttp.ClientSession() as session:
         async with session.get(plain + "/metrics") as answer:
             assert "Strict-Transport-Security" not in answer.headers  # RFC 6797 section 7.2
+        async with session.get(usual + "/metrics", ssl=trusting) as answer:
+            assert "Strict-Transport-Security" not in answer.headers
         async with session.get(secure + "/metrics", ssl=trusting) as answer:
             assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
 

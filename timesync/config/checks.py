@@ -430,6 +430,8 @@ def check_http(draft: Draft) -> None:
     for one, other in (("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")):
         if one in section.given and other not in section.given and is_loopback(str(values["host"])):
             draft.report(section.where, f"there is {one} and no {other}", f"Add {other}, or remove {one}")
+    if values["hsts"] is True and "tls_certificate" not in section.given:
+        draft.report(f"{section.where}: hsts", "there is no TLS to come back by", "Add tls_certificate, or remove hsts")
     if section.has("password_file"):
         try:
             read_passwords(values["password_file"].read_text())

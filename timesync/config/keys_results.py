@@ -207,6 +207,15 @@ HTTP = Table(
             '"page.passwords"',
             wrong_names=("password", "passwords", "htpasswd", "basic_auth"),
         ),
+        Key(
+            "hsts",
+            Type.SWITCH,
+            "tell browsers to come to this host name by TLS only, for a year and **on every port**: whatever else it serves by "
+            "plain HTTP (a Grafana on port 3000) they refuse from then on (RFC 6797)",
+            "true",
+            default=False,
+            wrong_names=("strict_transport_security", "strict_transport"),
+        ),
     ),
     wrong_names=("prometheus", "metrics", "web"),
 )

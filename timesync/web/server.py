@@ -55,7 +55,8 @@ SECURITY_HEADERS = {
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }
 
-# RFC 6797: a browser that has been here by TLS comes back by nothing else for a year.
+# RFC 6797: a browser that has been here by TLS comes back by nothing else for a year, to no port of this host name (section 8.2):
+# only where everything on it speaks TLS, which [http] hsts says.
 STRICT_TRANSPORT = {"Strict-Transport-Security": "max-age=31536000"}
 
 _COMPRESS_ABOVE_BYTES = 8192
@@ -79,11 +80,11 @@ def make_application(
     ready: Callable[[], Sequence[Check]],
     pages: Sequence[Page] = (),
     guard: Guard | None = None,
-    tls: bool = False,
+    hsts: bool = False,
 ) -> web.Application:
     """The aiohttp application. `title` names the site and the probe; the others give the facts, when they are asked for.
 
-    A page whose path is / takes the place of the index.
+    A page whose path is / takes the place of the index. `hsts`: browsers are told to come back by TLS only.
     """
 
     async def show_metrics(_request: web.Request) -> web.Response:
@@ -112,7 +113,7 @@ def make_application(
 
     middlewares = [guard.middleware] if guard is not None else []
     application = web.Application(client_max_size=1024, middlewares=middlewares)
-    headers = SECURITY_HEADERS | STRICT_TRANSPORT if tls else SECURITY_HEADERS
+    headers = SECURITY_HEADERS | STRICT_TRANSPORT if hsts else SECURITY_HEADERS
 
     async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(headers)
@@ -167,9 +168,9 @@ class WebServer:
         self._tell = tell
         self._certificate: Certificate | None = None
         self._watch: asyncio.Task[None] | None = None
-        tls = settings.tls_certificate is not None
+        hsts = settings.hsts and settings.tls_certificate is not None  # section 7.2: never by plain HTTP
         application = make_application(
-            title=title, metrics=metrics, alive=alive, ready=ready, pages=pages, guard=Guard(settings), tls=tls
+            title=title, metrics=metrics, alive=alive, ready=ready, pages=pages, guard=Guard(settings), hsts=hsts
         )
         if stopping is not None:
             application.on_shutdown.append(lambda _application: stopping())
