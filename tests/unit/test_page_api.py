@@ -459,6 +459,27 @@ async def test_a_listener_that_does_not_keep_up_is_let_go(page, monkeypatch):
         assert text.startswith(b"event: event\ndata: ")
 
 
+async def test_what_changes_while_the_first_write_waits_is_told():
+    class Slow:
+        """A line that takes nothing before it is free."""
+
+        def __init__(self) -> None:
+            self.free, self.written = asyncio.Event(), b""
+
+        async def write(self, text: bytes) -> None:
+            await self.free.wait()
+            self.written += text
+
+    hub, slow = live.Hub({"targets": dict}, lambda: NOW_NS), Slow()
+    serving = asyncio.create_task(hub.serve(slow))
+    await asyncio.sleep(0)
+    hub.tell("event", "between")
+    slow.free.set()
+    await hub.close()
+    await asyncio.wait_for(serving, 1)
+    assert slow.written.index(b"event: targets") < slow.written.index(live.message("event", "between"))
+
+
 async def test_an_open_stream_does_not_hold_up_the_end(page):
     session, status, _ = await page()
     answer = await session.get(f"{PREFIX}/stream")

@@ -164,10 +164,15 @@ class StatusPage:
 
     async def _show_comparison(self, request: web.Request) -> web.Response:
         limit = _whole(request, "limit", DEFAULT_COMPARED, 1, 100)
-        rows = list(facts.pairs(list(self._now().values())[:limit], self._clock_ns()))
-        if _wants_csv(request):
-            return _csv("comparison", facts.PAIR_HEADS, ([row[head] for head in facts.PAIR_HEADS] for row in rows))
-        return _json({"pairs": rows})
+        targets, now_ns = list(self._now().values())[:limit], self._clock_ns()
+
+        def answer() -> web.Response:
+            rows = list(facts.pairs(targets, now_ns))
+            if _wants_csv(request):
+                return _csv("comparison", facts.PAIR_HEADS, ([row[head] for head in facts.PAIR_HEADS] for row in rows))
+            return _json({"pairs": rows})
+
+        return await asyncio.to_thread(answer)  # a hundred targets make ten thousand pairs: some 50 ms
 
     async def _show_series(self, request: web.Request) -> web.Response:
         name, asked = self._target(request), self._range(request)

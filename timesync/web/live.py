@@ -79,12 +79,12 @@ class Hub:
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         now = self._now()
         everything = b"".join(message(topic, self._news(topic, {}, values)) for topic, values in now.items())
-        await response.write(b"retry: %d\n\n" % RETRY_MS + everything)
-        self._queues.add(queue)
+        self._queues.add(queue)  # before it is written to: what changes meanwhile comes next
         if self._task is None:
             self._told = now
             self._task = asyncio.create_task(self._run(), name="page")
         try:
+            await response.write(b"retry: %d\n\n" % RETRY_MS + everything)
             await self._pass_on(queue, response)
         finally:
             self._queues.discard(queue)
