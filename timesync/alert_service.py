@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from timesync.alerts.book import Alert, AlertBook, Phase
-from timesync.alerts.facts import ProbeFacts, TargetFacts
+from timesync.alerts.facts import ProbeFacts, TargetFacts, renewal_days
 from timesync.alerts.kinds import KIND_OF, Level
 from timesync.alerts.signals import DRIFT, TREND_H, WINDOW_MIN
 from timesync.export.current import GRACE_S, LIFE_INTERVALS
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from timesync.alerts.facts import Foreseen
-    from timesync.model import TimeError
+    from timesync.model import TimeError, Validity
     from timesync.pipeline import TargetState
     from timesync.settings import ProbeSettings
     from timesync.store.status import SpoolStatus
@@ -182,7 +182,7 @@ class AlertService:
         leap_disagreements: Collection[str],
         leap_expires_ns: int,
         foreseen: Callable[[str], Foreseen | None] = lambda name: None,  # noqa: ARG005 - nobody foresees
-        certificate_expires_ns: int | None = None,
+        certificate: Validity | None = None,
     ) -> None:
         """Judge all that has changed; `now_s` is monotonic. Some microseconds a target. `foreseen`: by the watch for holdovers."""
         if not self._enabled:
@@ -210,7 +210,7 @@ class AlertService:
             spool_unwritable=float(spool.failing is not None),
             clock_steps=float(len(self._steps)),
             leap_list_days=(leap_expires_ns - at_ns) / DAY_NS,
-            certificate_days=None if certificate_expires_ns is None else (certificate_expires_ns - at_ns) / DAY_NS,
+            renewal_days=None if certificate is None else renewal_days(certificate, at_ns),
             disagreement_s=self._disagreement(states, now_s),
             why=spool.failing or "",
         )

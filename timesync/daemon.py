@@ -375,7 +375,7 @@ class Daemon:
             self._judge(self._heartbeat_s, spool)
 
     def _judge(self, now_s: float, spool: SpoolStatus) -> None:
-        certificate_ns = None if self._server is None else self._server.certificate_expires_ns
+        certificate = None if self._server is None else self._server.certificate_validity
         self.alerts.tick(
             now_s,
             self.measuring.pipeline.states,
@@ -384,10 +384,10 @@ class Daemon:
             leap_disagreements=self._leaps.disagreements,
             leap_expires_ns=self._leaps.expires_ns,
             foreseen=self._foreseen,
-            certificate_expires_ns=certificate_ns,
+            certificate=certificate,
         )
         self._messengers.tick()
-        self.exposition.set_certificate_expiry(certificate_ns)
+        self.exposition.set_certificate(certificate)
         self.exposition.set_leap_disagreements(self._leaps.disagreements)
         self.exposition.set_alerts(self.alerts.counts())
         self.exposition.set_notifications(self._messengers.counts)

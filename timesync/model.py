@@ -36,6 +36,7 @@ __all__ = [
     "Severity",
     "TimeError",
     "Timestamping",
+    "Validity",
 ]
 
 FieldValue = float | int | str | bool
@@ -269,6 +270,13 @@ class Event:
     text: str
     target: str | None = None
     evidence: Mapping[str, FieldValue] = field(default_factory=dict)
+
+
+class Validity(NamedTuple):
+    """From when until when a certificate is valid, Unix ns."""
+
+    from_ns: int
+    until_ns: int
 
 
 class Record(NamedTuple):

@@ -56,7 +56,8 @@ def well() -> dict[str, str]:
         master("a"): steady(1),
         "timesync_clock_steps_total" + PROBE: steady(0),
         "timesync_leap_table_expiry_timestamp_seconds" + PROBE: steady(200 * DAY_S),
-        "timesync_certificate_expiry_timestamp_seconds" + PROBE: steady(90 * DAY_S),
+        "timesync_certificate_expiry_timestamp_seconds" + PROBE: steady(6 * DAY_S),  # of seven, renewed a day ago
+        "timesync_certificate_start_timestamp_seconds" + PROBE: steady(-DAY_S),
         "timesync_spool_bytes" + PROBE: steady(4096),
         "timesync_spool_limit_bytes" + PROBE: steady(1e9),
         "timesync_spool_writable" + PROBE: steady(1),
@@ -103,7 +104,10 @@ FAULTS: Mapping[str, tuple[dict[str, str], str, str]] = {
     "clock_stepped": ({"timesync_clock_steps_total" + PROBE: f"0+0x{steps(5)} 1+0x{END}"}, "8m", ""),
     "leap_list_expiring": ({"timesync_leap_table_expiry_timestamp_seconds" + PROBE: steady(29 * DAY_S)}, "20m", ""),
     "certificate_expiring": (
-        {"timesync_certificate_expiry_timestamp_seconds" + PROBE: steady(13 * DAY_S)},
+        {
+            "timesync_certificate_expiry_timestamp_seconds" + PROBE: steady(13 * DAY_S),
+            "timesync_certificate_start_timestamp_seconds" + PROBE: steady(-77 * DAY_S),
+        },
         *("20m", ""),
     ),
     "spool_unwritable": ({"timesync_spool_writable" + PROBE: steady(0)}, "20m", ""),

@@ -21,7 +21,7 @@ from timesync.export.current import Declared
 from timesync.export.document import EXPRESSIONS
 from timesync.export.metrics import METRICS
 from timesync.export.prometheus import Exposition
-from timesync.model import Event, FieldValue, Record, Severity
+from timesync.model import Event, FieldValue, Record, Severity, Validity
 from timesync.plugin import EngineCounts
 from timesync.ptp_stack import CLOCK_STATES, PORT_STATES
 from timesync.reasons import Reason
@@ -161,7 +161,7 @@ def filled(site: str, clock: Clock, tallies: dict[str, Counted]) -> Exposition:
     exposition.set_schedule_lag(0.001)
     exposition.set_clock_changes(steps=1, suspends=0)
     exposition.set_leap_expiry(now_ns)
-    exposition.set_certificate_expiry(now_ns)
+    exposition.set_certificate(Validity(now_ns, now_ns))
     exposition.set_references([("utc-a", "utc-b", 3e-7, 1e-6)], {"utc-a": "agrees", "utc-b": "outvoted"})
     exposition.set_faults([("server", "step", "ntp1", 0.85), ("probe_clock", "step", "", 0.98)])
     exposition.set_engine_counts({"ntp": EngineCounts({"late": 1}, {"tx_stamps": 2})})

@@ -17,7 +17,7 @@ from timesync.alerts.facts import Foreseen
 from timesync.alerts.limits import Limit
 from timesync.leapseconds import configured_leap_table
 from timesync.leapwatch import LeapWatch
-from timesync.model import Exchange, Missed, PtpFacts, ServerFacts, Timestamping
+from timesync.model import Exchange, Missed, PtpFacts, ServerFacts, Timestamping, Validity
 from timesync.pipeline import Pipeline
 from timesync.reasons import Reason
 from timesync.settings import ProbeSettings, SiteSettings, SpoolSettings, TargetSettings, Tie
@@ -35,6 +35,7 @@ __all__ = ["FAULTS", "Fault", "Server", "Site"]
 START_NS = 1_795_860_000_000_000_000  # 2026-11-28, in the middle of a month
 NS = 1_000_000_000
 DAY_S = 86_400
+CERTIFICATE = Validity(START_NS, START_NS + 90 * DAY_S * NS)
 NTP = ServerFacts(leap=0, stratum=1, precision_s=2.0**-24, root_delay_s=0.0, root_dispersion_s=1e-6)
 PTP = PtpFacts("0c1105fffe000001-1", 0, "ptp", clock_class=6, grandmaster="0c1105fffe000001", leap=0)
 
@@ -63,7 +64,7 @@ class Site:
     spool: SpoolStatus = field(default_factory=lambda: SpoolStatus(0, None, 4096, 0, 0, 0, None))
     clock_steps: int = 0
     leap_expires_ns: int = START_NS + 200 * DAY_S * NS
-    certificate_expires_ns: int = START_NS + 90 * DAY_S * NS
+    certificate: Validity = CERTIFICATE
     tie_until_ns: int | None = None
     probe: Callable[[float], float] = lambda at_s: 200e-6 * sin(2 * pi * at_s / 5400)
     foreseen: dict[str, Foreseen] = field(default_factory=dict)
@@ -122,7 +123,7 @@ class Site:
                 leap_disagreements=self.leaps.disagreements,
                 leap_expires_ns=self.leap_expires_ns,
                 foreseen=self.foreseen.get,
-                certificate_expires_ns=self.certificate_expires_ns,
+                certificate=self.certificate,
             )
 
     def _poll(self, name: str, server: Server) -> None:
@@ -216,7 +217,7 @@ def _leap_list_ends(site: Site) -> None:
 
 
 def _certificate_ends(site: Site) -> None:
-    site.certificate_expires_ns = site.now_ns() + 10 * DAY_S * NS
+    site.certificate = Validity(START_NS - 80 * DAY_S * NS, site.now_ns() + 10 * DAY_S * NS)
 
 
 FAULTS: Mapping[str, Fault] = {

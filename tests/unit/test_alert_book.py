@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from timesync.alerts.book import Alert, AlertBook, Phase
-from timesync.alerts.facts import HOLDOVER_CLASSES, ProbeFacts, TargetFacts
+from timesync.alerts.facts import HOLDOVER_CLASSES, ProbeFacts, TargetFacts, renewal_days
 from timesync.alerts.kinds import KIND_OF, KINDS, Scope
 from timesync.alerts.limits import PROFILES
+from timesync.model import Validity
 
 LIMIT_S = 100e-6
 WELL = {
@@ -43,7 +44,7 @@ BAD_PROBE: dict[str, dict[str, object]] = {
     "reference_disagreement": {"disagreement_s": 1e-9},
     "clock_stepped": {"clock_steps": 1.0},
     "leap_list_expiring": {"leap_list_days": 29.0},
-    "certificate_expiring": {"certificate_days": 13.9},
+    "certificate_expiring": {"renewal_days": -0.1},
     "spool_unwritable": {"spool_unwritable": 1.0},
     "spool_filling": {"spool_fill": 0.81},
     "spool_growing": {"spool_age_s": 601.0},
@@ -185,3 +186,12 @@ def test_a_locked_or_default_clock_class_is_no_holdover():
 def test_the_text_says_what_and_how_much():
     ((_, alert),) = over_time(AlertBook(), target(time_error_s=-121e-6), 0, 40)
     assert alert.text == f"ntp1: {alert.kind.means} (time error -0.000121 s, bound 2e-05 s, limit 0.0001 s)"
+
+
+@pytest.mark.parametrize(("life_days", "left_days"), [(365, 14), (90, 14), (42, 14), (7, 7 / 3), (1, 1 / 3)])
+def test_a_certificate_is_renewed_two_weeks_or_a_third_of_its_life_before_it_ends(life_days: int, left_days: float):
+    day_ns = 86_400 * 10**9
+    certificate = Validity(0, life_days * day_ns)
+    due_ns = certificate.until_ns - round(left_days * day_ns)
+    assert renewal_days(certificate, due_ns - day_ns // 10) == pytest.approx(0.1)
+    assert renewal_days(certificate, due_ns + day_ns // 10) == pytest.approx(-0.1)

@@ -235,6 +235,23 @@ def test_a_renewal_that_is_half_written_is_waited_for(tmp_path: Path) -> None:
     assert not used.renew(patient=False)  # and not again
 
 
+async def test_files_that_change_while_they_are_read_are_left_to_the_next_look(tmp_path: Path, monkeypatch) -> None:
+    files = make_certificate(tmp_path, 1)
+    used = Certificate(*files)
+    load = Certificate._load
+
+    def interrupted(self: Certificate) -> ssl.SSLContext:
+        context = load(self)
+        make_certificate(tmp_path, 3)  # the next pair, while the one before is being taken
+        return context
+
+    make_certificate(tmp_path, 2)
+    monkeypatch.setattr(Certificate, "_load", interrupted)
+    assert not used.renew(patient=True)
+    monkeypatch.setattr(Certificate, "_load", load)
+    assert used.renew(patient=True)
+
+
 async def test_guesses_are_slow_and_do_not_pile_up(tmp_path: Path, serve, monkeypatch) -> None:
     monkeypatch.setattr(guard, "WAITING", 2)
     path = secret(tmp_path / "passwords", make_line("anna", PASSWORD))
@@ -320,10 +337,11 @@ async def test_until_when_the_served_certificate_is_valid_is_known(certificate) 
 
     settings = HttpSettings(port=0, tls_certificate=certificate[0], tls_key=certificate[1])
     server = WebServer(settings, title="t", metrics=metrics, alive=list, ready=list)
-    assert server.certificate_expires_ns is None
+    assert server.certificate_validity is None
     await server.start()
     certificate[0].write_bytes(b"")
     server.renew()
-    left_s = server.certificate_expires_ns / 1e9 - dt.datetime.now(dt.UTC).timestamp()
+    now_s = dt.datetime.now(dt.UTC).timestamp()
     await server.stop()
-    assert 86_000 < left_s <= 86_400
+    assert 86_000 < server.certificate_validity.until_ns / 1e9 - now_s <= 86_400
+    assert 86_400 <= now_s - server.certificate_validity.from_ns / 1e9 < 86_800

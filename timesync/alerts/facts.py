@@ -6,9 +6,15 @@ Rule: nothing here knows a threshold; each property is one quantity of `signals`
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = ["HOLDOVER_CLASSES", "Foreseen", "ProbeFacts", "TargetFacts"]
+if TYPE_CHECKING:
+    from timesync.model import Validity
+
+__all__ = ["HOLDOVER_CLASSES", "RENEW_DAYS", "Foreseen", "ProbeFacts", "TargetFacts", "renewal_days"]
+
+DAY_NS = 86_400 * 10**9
+RENEW_DAYS = 14
 
 # clockClass of a clock that has lost its source: IEEE 1588-2019 table 4 (7, 14: within specification; 52, 58, 187, 193: beyond it),
 # ITU-T G.8275.1 table 2 (135: boundary clock, 140 150 160: grandmaster beyond, 165: boundary clock beyond).
@@ -114,7 +120,8 @@ class TargetFacts:
 @dataclass(slots=True)
 class ProbeFacts:
     """The probe now. `spool_age_s` is the age of the oldest record that is not delivered, `spool_fill` the used share of its limit,
-    `clock_steps` how many there were in the last ten minutes; `disagreement_s` is how far apart references are beyond their bounds.
+    `clock_steps` how many there were in the last ten minutes; `renewal_days` is the time until the certificate ought to be renewed,
+    `disagreement_s` how far apart references are beyond their bounds.
     """
 
     spool_age_s: float | None = None
@@ -122,6 +129,12 @@ class ProbeFacts:
     spool_unwritable: float | None = None
     clock_steps: float = 0.0
     leap_list_days: float | None = None
-    certificate_days: float | None = None
+    renewal_days: float | None = None
     disagreement_s: float | None = None
     why: str = ""
+
+
+def renewal_days(certificate: Validity, at_ns: int) -> float:
+    """Until a certificate ought to be renewed: `RENEW_DAYS` before its end, or with a third of its life to go if that is less."""
+    life_ns = certificate.until_ns - certificate.from_ns
+    return (certificate.until_ns - at_ns - min(life_ns / 3, RENEW_DAYS * DAY_NS)) / DAY_NS

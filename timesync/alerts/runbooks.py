@@ -153,8 +153,13 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     "certificate_expiring": (
         "`openssl x509 -enddate -noout -in FILE` on what `tls_certificate` of `[http]` names.",
         (
-            "Is the file newer than what is served? Then it could not be used: the event `certificate_refused` says "
-            "why. A good one is taken within half a minute, or at once by `systemctl reload timesync-probe`."
+            "A file that the configuration names itself is taken within half a minute, or at once by `systemctl reload "
+            "timesync-probe`. Is it newer than what is served? Then it could not be used: the event `certificate_refused` says why."
+        ),
+        (
+            "Where the probe has a copy, it sees a new file only when it starts. By `LoadCredential=` (a name without a folder): "
+            "`systemctl restart timesync-probe`. In containers, whose mount is of the old file: `docker compose -f "
+            "deploy/compose.yaml up -d --force-recreate probe prometheus`, for Prometheus trusts `page.crt` itself."
         ),
         "Prometheus trusts it by `ca_file`: give it the new issuer too, where that has changed.",
     ),

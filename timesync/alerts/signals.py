@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from timesync.alerts.facts import HOLDOVER_CLASSES
+from timesync.alerts.facts import HOLDOVER_CLASSES, RENEW_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
     "AGE",
-    "CERTIFICATE_DAYS",
     "DISAGREEMENT",
     "DOWN",
     "DRIFT",
@@ -31,6 +30,7 @@ __all__ = [
     "LOST",
     "REACHABILITY",
     "RECORDED",
+    "RENEWAL_DAYS",
     "SPOOL_AGE",
     "SPOOL_FILL",
     "STEPS",
@@ -136,11 +136,12 @@ LEAP_DAYS = Signal(
     "d",
     "(timesync_leap_table_expiry_timestamp_seconds - time()) / 86400",
 )
-CERTIFICATE_DAYS = Signal(
-    "certificate_days",
-    "days until the page's certificate ends",
+RENEWAL_DAYS = Signal(
+    "renewal_days",
+    f"days until the page's certificate has {RENEW_DAYS} days, or a third of its life, to go",
     "d",
-    "(timesync_certificate_expiry_timestamp_seconds - time()) / 86400",
+    "(timesync_certificate_expiry_timestamp_seconds - time() - clamp_max((timesync_certificate_expiry_timestamp_seconds "
+    f"- timesync_certificate_start_timestamp_seconds) / 3, {RENEW_DAYS} * 86400)) / 86400",
 )
 SPOOL_AGE = Signal(
     "spool_age_s", "age of the oldest record not delivered", "s", "time() - timesync_spool_oldest_timestamp_seconds"

@@ -182,7 +182,8 @@ HTTP = Table(
         Key(
             "tls_certificate",
             Type.FILE,
-            "the server's certificate and what it is signed by, PEM; a renewed one is taken without a restart",
+            "the server's certificate and what it is signed by, PEM; a renewed one is taken without a restart, but for "
+            "one that is a credential of systemd or the mount of a container",
             '"probe.crt"',
             wrong_names=("certificate", "cert", "tls_cert", "ssl_certificate", "cert_file"),
         ),

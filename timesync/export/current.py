@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from timesync.export.kept import Kept
-    from timesync.model import Event, Record
+    from timesync.model import Event, Record, Validity
     from timesync.plugin import EngineCounts
     from timesync.reasons import Reason
     from timesync.settings import Tie
@@ -195,7 +195,7 @@ class ProbeView:
     clock_suspends: int = 0
     unknown_target: int = 0
     leap_expiry_ns: int | None = None
-    certificate_expiry_ns: int | None = None
+    certificate: Validity | None = None
     engines: Mapping[str, EngineCounts] = field(default_factory=dict)
     faults: Sequence[tuple[str, str, str, float]] = ()
     references: Sequence[tuple[str, str, float, float]] = ()
@@ -234,7 +234,7 @@ class Current:
         self._clock_suspends = 0
         self._unknown_target = 0
         self._leap_expiry_ns: int | None = None
-        self._certificate_expiry_ns: int | None = None
+        self._certificate: Validity | None = None
         self._engines: Mapping[str, EngineCounts] = {}
         self._faults: Sequence[tuple[str, str, str, float]] = ()
         self._references: Sequence[tuple[str, str, float, float]] = ()
@@ -411,9 +411,9 @@ class Current:
         """Show until when leap seconds are known (Unix ns)."""
         self._leap_expiry_ns = expires_ns
 
-    def set_certificate_expiry(self, expires_ns: int | None) -> None:
-        """Show until when the certificate of the page is valid (Unix ns)."""
-        self._certificate_expiry_ns = expires_ns
+    def set_certificate(self, validity: Validity | None) -> None:
+        """Show from when until when the certificate of the page is valid."""
+        self._certificate = validity
 
     def snapshot(self, now_s: float, tallies: Mapping[str, Tally]) -> Snapshot:
         """What is to be shown now; some microseconds a target, so that it can be taken on the event loop."""
@@ -448,7 +448,7 @@ class Current:
             clock_suspends=self._clock_suspends,
             unknown_target=self._unknown_target,
             leap_expiry_ns=self._leap_expiry_ns,
-            certificate_expiry_ns=self._certificate_expiry_ns,
+            certificate=self._certificate,
             engines=self._engines,
             faults=self._faults,
             references=self._references,

@@ -351,7 +351,12 @@ _TABLE: tuple[Metric, ...] = (
     _probe(
         _G,
         "timesync_certificate_expiry_timestamp_seconds",
-        "Until when the TLS certificate that [http] serves is valid, Unix time; absent without TLS. A new one takes a restart.",
+        "Until when the TLS certificate that [http] serves is valid, Unix time; absent without TLS.",
+    ),
+    _probe(
+        _G,
+        "timesync_certificate_start_timestamp_seconds",
+        "From when the TLS certificate that [http] serves is valid, Unix time; absent without TLS.",
     ),
     _probe(
         _G,

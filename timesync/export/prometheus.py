@@ -244,7 +244,7 @@ class Exposition:
         self.set_references = self._current.set_references
         self.set_faults = self._current.set_faults
         self.set_leap_expiry = self._current.set_leap_expiry
-        self.set_certificate_expiry = self._current.set_certificate_expiry
+        self.set_certificate = self._current.set_certificate
         self.set_position = self._current.set_position
         self.set_ties = self._current.set_ties
         self.set_published = self._current.set_published

@@ -311,7 +311,8 @@ def _probe_samples(probe: ProbeView, labels: Mapping[str, str]) -> Iterator[Samp
         "timesync_exposition_unknown_target_total": probe.unknown_target,
         "timesync_spool_limit_bytes": probe.spool_limit_bytes,
         "timesync_leap_table_expiry_timestamp_seconds": _seconds(probe.leap_expiry_ns),
-        "timesync_certificate_expiry_timestamp_seconds": _seconds(probe.certificate_expiry_ns),
+        "timesync_certificate_expiry_timestamp_seconds": _seconds(probe.certificate and probe.certificate.until_ns),
+        "timesync_certificate_start_timestamp_seconds": _seconds(probe.certificate and probe.certificate.from_ns),
     }
     yield from _known(values, labels)
     for (alert, severity), count in probe.alerts.items():

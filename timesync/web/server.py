@@ -34,6 +34,7 @@ from timesync.web.listening import unsafe
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from timesync.model import Validity
     from timesync.settings import HttpSettings
     from timesync.web.health import Check
 
@@ -233,9 +234,9 @@ class WebServer:
         return [_url(scheme, address) for address in self._runner.addresses]
 
     @property
-    def certificate_expires_ns(self) -> int | None:
-        """Until when the certificate that is served is valid, Unix ns; None without TLS, or before the start."""
-        return self._certificate.expires_ns if self._certificate is not None else None
+    def certificate_validity(self) -> Validity | None:
+        """Of the certificate that is served; None without TLS, or before the start."""
+        return self._certificate.validity if self._certificate is not None else None
 
     async def stop(self) -> None:
         """Stop listening, after the answers under way (2 s at most)."""
