@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from timesync.model import Event, Record
 from timesync.settings import SpoolSettings
 from timesync.store.delivery import Delivery, DeliveryOptions, backoff_s
+from timesync.store.lanes import Lane
 from timesync.store.sink import Refusal, SinkUnavailableError
 from timesync.store.spool import Spool, SpoolOptions
 
@@ -256,6 +257,30 @@ async def test_end_flushes_what_the_sinks_take_at_once(stage: Stage) -> None:
     stage.append(0, 950)
     assert await stage.end()
     assert set(stage.sinks[0].numbers) == set(range(950))
+
+
+async def test_end_flushes_what_is_stored_while_a_sink_looks_at_its_backlog(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_worker, ends = stage.spool.in_worker, []
+
+    async def slow(work: Any, *args: Any) -> Any:
+        found = await in_worker(work, *args)
+        if Lane.BACKLOG in args and not ends:
+            stage.append(10, 12)  # the end comes, with its last records, when the look at the live ones is over
+            ends.append(asyncio.create_task(stage.end()))
+            await asyncio.sleep(0)
+        return found
+
+    monkeypatch.setattr(stage.spool, "in_worker", slow)
+    stage.append(0, 10)
+    passing = asyncio.create_task(stage.times.pass_until(1.0))
+    async with asyncio.timeout(10):
+        while not ends:
+            await asyncio.sleep(0.001)
+        assert await ends[0]
+    passing.cancel()
+    assert all(sink.numbers == list(range(12)) for sink in stage.sinks)
 
 
 async def test_end_does_not_wait_for_a_sink_beyond_its_deadline(stage: Stage) -> None:

@@ -152,12 +152,16 @@ class Delivery:
         turns: tuple[Lane, ...] = (Lane.LIVE, Lane.BACKLOG)
         while True:
             self._fresh[sink.name].clear()
+            ending = self._stopping.is_set()  # before the look: what is stored during it is for another one
+            if ending and Lane.LIVE not in turns:
+                turns = (Lane.LIVE, Lane.BACKLOG)
             batch = await self._next(sink, turns)
             if batch is None:
-                if self._stopping.is_set():
+                if ending:
                     return
-                await self._wait(self._fresh[sink.name], self._options.housekeeping_s)
-                await self._wait(self._stopping, self._options.linger_s)
+                if not self._stopping.is_set():
+                    await self._wait(self._fresh[sink.name], self._options.housekeeping_s)
+                    await self._wait(self._stopping, self._options.linger_s)
                 turns = (Lane.LIVE, Lane.BACKLOG)
                 continue
             is_last_try = self._stopping.is_set()
