@@ -68,7 +68,7 @@ class Composition:
             *(f"mount --rbind /{name} {root}/{name}" for name in ("proc", "dev")),
             *self._passable(root),
             *(f"echo 127.0.0.1 {name} >>{root}/etc/hosts" for name in self._made["services"]),
-            *(line for mount in settings["tmpfs"] for line in self._tmpfs(root, mount)),
+            *(line for mount in settings["tmpfs"] for line in self._tmpfs(root, mount, f"{work}/hidden")),
             *(line for mount in self._volumes(settings, int(user), int(group)) for line in self._bind(root, *mount)),
             f"mount -o remount,ro {root}" if settings["read_only"] else "true",
         ]
@@ -92,9 +92,14 @@ class Composition:
         return [f"chmod a+x {root}{way}" for way in sorted(ways)]
 
     @staticmethod
-    def _tmpfs(root: Path, mount: str) -> list[str]:
+    def _tmpfs(root: Path, mount: str, aside: str) -> list[str]:
+        """A file system in memory; a checkout that lies below its place, in /tmp say, is brought back to where it was."""
         target, _, options = mount.partition(":")
-        return [f"mkdir -p {root}{target}", f"mount -t tmpfs -o {options or 'rw'} tmpfs {root}{target}"]
+        lines = [f"mkdir -p {root}{target}", f"mount -t tmpfs -o {options or 'rw'} tmpfs {root}{target}"]
+        if not ROOT.is_relative_to(target):
+            return lines
+        before = [f"mkdir -p {aside}", f"mount --bind {root}{ROOT} {aside}"]
+        return [*before, *lines, f"mkdir -p {root}{ROOT}", f"mount --bind {aside} {root}{ROOT}"]
 
     def _volumes(self, settings: Mapping[str, Any], user: int, group: int) -> list[tuple[Path, str, bool]]:
         """Source, target and whether it may be written, of each mount and secret.
