@@ -159,7 +159,8 @@ class NtpProber:
         try:
             await poll.done
         except BaseException:  # cancelled: the target is being closed
-            self._unreported = [*outcomes, *self._abandoned(client.expired())]
+            self._release(poll)
+            self._unreported = [*outcomes, *self._cut_off(client, poll)]
             raise
         self._release(poll)
         outcomes += self._outcomes(client, poll)
@@ -328,6 +329,13 @@ class NtpProber:
             elif isinstance(event, Refused):
                 outcomes.append(self._refused(event))
         return self._abandoned(poll.events) + outcomes
+
+    def _cut_off(self, client: NtpClient[Poll], poll: Poll) -> list[Outcome]:
+        """The account of a poll that was sent and is not waited for; its answer may have come in this very turn of the loop."""
+        if poll.events:
+            return self._outcomes(client, poll)
+        ended = self._missed(Reason.ASSOCIATION_ENDED, "closed while it was asked", poll)
+        return [*self._abandoned(client.expired()), ended]
 
     def _unanswered(self, poll: Poll) -> Missed:
         if poll.network_error is not None:

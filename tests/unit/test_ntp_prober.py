@@ -13,7 +13,7 @@ import pytest
 from support.ntpbench import Bench, exchange, missed
 from support.ntpserver import UNIX_IN_NTP_S, Header
 
-from timesync.model import Exchange, Timestamping
+from timesync.model import Exchange, Missed, Timestamping
 from timesync.reasons import Reason
 
 if TYPE_CHECKING:
@@ -219,4 +219,22 @@ async def test_target_closed_during_a_poll_tells_what_was_waiting(bench: Bench) 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert missed(await prober.close()).reason is Reason.ASSOCIATION_ENDED
+    left = await prober.close()
+    # One that waited for its transmit time and one that waited for its answer: each request has its account.
+    assert [each.reason for each in left if isinstance(each, Missed)] == [Reason.ASSOCIATION_ENDED] * 2
+    assert len(left) == 2
+    assert len({each.at_ns for each in left if isinstance(each, Missed)}) == 2
+
+
+async def test_an_answer_that_came_as_the_target_was_closed_is_measured(bench: Bench) -> None:
+    prober = await bench.prober(timeout_s=60.0)
+    await prober.poll()
+    await prober.poll()  # waits for its transmit time
+    task = asyncio.get_running_loop().create_task(prober.poll())
+    while prober._poll is None or not prober._poll.events:
+        await asyncio.sleep(0)
+    task.cancel()  # before the task has had its turn
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    left = await prober.close()
+    assert [type(each) for each in left] == [Exchange, Missed]  # the poll before, and the one that waits for its transmit time
