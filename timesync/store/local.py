@@ -145,7 +145,7 @@ class History:
         self._connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.execute("PRAGMA cache_size=-4000")
+        self._connection.execute("PRAGMA cache_size=-1500")  # the rest is in the cache of the system anyway
         self._connection.execute(f"PRAGMA user_version={LAYOUT}")  # first: tables without it are another layout
         self._connection.executescript(_SCHEMA)
 
