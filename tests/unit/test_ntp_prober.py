@@ -237,4 +237,7 @@ async def test_an_answer_that_came_as_the_target_was_closed_is_measured(bench: B
     with pytest.raises(asyncio.CancelledError):
         await task
     left = await prober.close()
-    assert [type(each) for each in left] == [Exchange, Missed]  # the poll before, and the one that waits for its transmit time
+    assert [type(each) for each in left] == [
+        Exchange,
+        Missed,
+    ]  # the poll before, and the one that waits for its transmit time
