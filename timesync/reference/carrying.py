@@ -130,6 +130,8 @@ class Carrier:
             unsure = unsure_s / gap_s + 2.0 * self._phi
             if unsure < self._rate_bound:
                 self._rate, self._rate_bound = (last.offset_s - one.offset_s) / gap_s, unsure
+        if self._rate_bound == float("inf"):
+            return  # nothing will be claimed, so there is nothing to learn for
         begin_ns = self._past[0].at_ns
         times = [(each.at_ns - begin_ns) / 1e9 for each in self._past]
         self._model = self._learn(times, [each.offset_s for each in self._past])
