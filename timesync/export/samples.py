@@ -118,10 +118,15 @@ def samples(snapshot: Snapshot) -> Iterator[Sample]:
 
 def _target_samples(view: TargetView) -> Iterator[Sample]:
     labels = view.labels
+    fields: Mapping[str, FieldValue] = {}
     if view.measured is not None:
-        yield from _measurement_samples(view.measured, labels)
+        fields = view.measured.fields
+        yield from _measurement_samples(view.measured, fields, labels)
     if view.answered is not None:
-        fields = view.answered.fields
+        if (
+            view.answered is not view.measured
+        ):  # mostly they are one, and its fields are made anew each time they are asked for
+            fields = view.answered.fields
         yield from _fields(fields, ANSWERED, labels)
         if "port_identity" in fields:
             known = {name: str(fields[name]) for name in PTP_MASTER if name in fields}
@@ -246,8 +251,7 @@ def _fields(fields: Mapping[str, FieldValue], table: Mapping[str, str], labels: 
             yield Sample(metric, labels, fields[name])
 
 
-def _measurement_samples(record: Kept, labels: Mapping[str, str]) -> Iterator[Sample]:
-    fields = record.fields
+def _measurement_samples(record: Kept, fields: Mapping[str, FieldValue], labels: Mapping[str, str]) -> Iterator[Sample]:
     yield from _fields(fields, MEASURED, labels)
     reference = record.tags.get("reference")
     with_reference = labels if reference is None else {**labels, "reference": reference}
