@@ -16,6 +16,7 @@ import pytest
 from support.debian import binary, environment
 from support.exposition import ROW, Counted
 from support.process import Program
+from support.sitedata import EPISODE
 
 from timesync.export.current import Declared
 from timesync.export.document import EXPRESSIONS
@@ -96,13 +97,6 @@ HOLDOVER: dict[str, FieldValue] = {
     "predicted_24h_u_s": 5e-6,
     "score": 0.95,
     "every_s": 600.0,
-}
-EPISODE: dict[str, FieldValue] = {
-    "duration_s": 3600.0,
-    "max_abs_s": 2e-6,
-    "end_step_s": -1e-6,
-    "rate": 1e-9,
-    "held": True,
 }
 IN_SECONDS = {"tdev", "tierms", "mtie"}
 STATISTICS = ("adev", "oadev", "mdev", "tdev", "hdev", "ohdev", "tierms", "mtie")
