@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import shutil
 import sqlite3
 import subprocess
@@ -16,22 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.handing_on import numbers_handed_on
 from support.installed import program
 from support.process import Program, wait_until
 
 from probes.simulated import SimulatedServer, Spec
 from timesync.cli import main
 from timesync.errors import StoreError
-from timesync.settings import SpoolSettings
 from timesync.store.backup import STATE, back_up, backups
-from timesync.store.delivery import Delivery
-from timesync.store.local import History, HistorySink, Selection
-from timesync.store.spool import Spool
+from timesync.store.local import History, Selection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from timesync.model import Event
 
 TESTS = Path(__file__).parents[1]
 WRITER = """
@@ -75,24 +71,6 @@ def writer(tmp_path: Path) -> Iterator[Writer]:
     made.kill()
 
 
-async def restored(state: Path) -> list[int]:
-    """Begin with a copy: the numbers in its history once its spool has been delivered there."""
-    events: list[Event] = []
-    history = HistorySink(state / "history.sqlite3", None, clock_ns=time.time_ns, report=events.append)
-    spool = Spool(SpoolSettings(state / "spool", 60_000_000), ["history"], clock_ns=time.time_ns)
-    delivery = Delivery(spool, [history], clock_ns=time.time_ns, uniform=random.random, report=events.append)
-    task = asyncio.create_task(delivery.run())
-    await asyncio.sleep(0)
-    assert await delivery.stop(30)
-    await task
-    assert (spool.status().dropped, spool.status().refused, events) == (0, 0, [])
-    spool.close()
-    reader = History(state / "history.sqlite3", read_only=True)
-    numbers = [int(each.fields["number"]) for each in reader.records(Selection())]
-    reader.close()
-    return numbers
-
-
 async def test_whoever_begins_with_a_backup_has_all_that_was_acknowledged_before_it_began(
     writer: Writer, tmp_path: Path
 ) -> None:
@@ -104,7 +82,7 @@ async def test_whoever_begins_with_a_backup_has_all_that_was_acknowledged_before
         await asyncio.sleep(0.2)
     assert writer.last > before  # it was not held up
     for before, state in copies:
-        numbers = await restored(state)
+        numbers = await numbers_handed_on(state)
         assert numbers[: before + 1] == list(range(before + 1))  # of what came while it was taken, some may be in it
         assert len(numbers) == len(set(numbers))
 

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import support.spool_victim as victim
-
-from timesync.settings import SpoolSettings
-from timesync.store.delivery import Delivery
-from timesync.store.local import History, HistorySink, Selection
-from timesync.store.spool import Spool
+from support.handing_on import numbers_handed_on
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from timesync.model import Event
 
 ROUNDS = 50
 
@@ -37,17 +30,5 @@ async def test_fifty_deaths_lose_no_acknowledged_record_and_store_none_twice(tmp
     assert len(last) == ROUNDS
     assert last[-1] > 1000
 
-    events: list[Event] = []
-    history = HistorySink(tmp_path / "history.sqlite3", None, clock_ns=time.time_ns, report=events.append)
-    spool = Spool(SpoolSettings(tmp_path / "spool", 60_000_000), ["history"], clock_ns=time.time_ns)
-    delivery = Delivery(spool, [history], clock_ns=time.time_ns, uniform=random.random, report=events.append)
-    task = asyncio.create_task(delivery.run())
-    await asyncio.sleep(0)
-    assert await delivery.stop(30)
-    await task
-    assert (spool.status().dropped, spool.status().refused, events) == (0, 0, [])
-    spool.close()
-    reader = History(tmp_path / "history.sqlite3", read_only=True)
-    numbers = [int(each.fields["number"]) for each in reader.records(Selection())]
-    reader.close()
+    numbers = await numbers_handed_on(tmp_path)
     assert numbers[: last[-1] + 1] == list(range(last[-1] + 1))
