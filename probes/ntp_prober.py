@@ -118,6 +118,7 @@ class NtpProber:
         self._client: NtpClient[Poll] | None = None
         self._socket: TimestampedSocket | None = None
         self._address: Address | None = None
+        self._address_text = target.address
         self._losses = 0
         self._poll: Poll | None = None
         self._previous: Poll | None = None
@@ -126,9 +127,7 @@ class NtpProber:
     @property
     def address_text(self) -> str:
         """The address in use, or the one that was configured while there is none."""
-        if self._address is None:
-            return self._target.address
-        return address_text(self._address)
+        return self._address_text
 
     async def poll(self) -> Sequence[Outcome]:
         """Ask once; the outcomes are in time order."""
@@ -137,7 +136,8 @@ class NtpProber:
         hold = self._pacing.hold(now_s)
         if hold is not None:
             return [self._missed(hold.reason, f"next try in {hold.until_s - now_s:.0f} s", sent=False)]
-        unresolved = await self._follow_name(now_s)
+        is_settled = self._name.numeric and self._address is not None
+        unresolved = None if is_settled else await self._follow_name(now_s)
         outcomes, self._unreported = self._unreported, []
         if unresolved is not None:
             outcomes.append(self._missed(Reason.NAME_NOT_RESOLVED, unresolved, sent=False))
@@ -209,7 +209,7 @@ class NtpProber:
         """Begin a new association with that address: new socket, new port, no memory of the old server."""
         old = self.address_text if self._address is not None else None
         self._unreported += self._leave()
-        self._address = address
+        self._address, self._address_text = address, address_text(address)
         self._losses = 0
         self._client = NtpClient(version=self._version, interleaved=self._interleaved, key=self._key)
         if old is not None:
@@ -274,7 +274,7 @@ class NtpProber:
         poll = self._poll
         assert self._address is not None
         assert poll is not None
-        from_server = is_same(address, self._address)
+        from_server = address == self._address or is_same(address, self._address)
         if (
             from_server
             and self._phc_to_system is not None
@@ -353,7 +353,7 @@ class NtpProber:
         return Exchange(
             self._target.name,
             PROTOCOL,
-            self.address_text,
+            self._address_text,
             event.t1_ns,
             event.t2_ns,
             event.t3_ns,

@@ -115,7 +115,7 @@ class TimestampedSocket:
     `number` is what `send` returned; a packet may get the kernel's stamp and then a hardware stamp. `on_error` is about the packet
     sent last. `interface` binds the socket to one network interface. `phc_to_system` turns a hardware clock's ns into the system
     clock's, or says None while it cannot; without it only the kernel's stamps are asked for. `prepare` sets what else the socket
-    needs (multicast, say) before it is bound to `source`.
+    needs (multicast, say) before it is bound to `source`. `closed`: the port has been let go.
     """
 
     def __init__(
@@ -144,6 +144,7 @@ class TimestampedSocket:
         self._last_sent = b""
         self._family = family
         self.kernel_stamps = False
+        self.closed = False
         kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         self._socket = socket.socket(family, kind, socket.htons(protocol))
         try:
@@ -177,11 +178,6 @@ class TimestampedSocket:
             self.kernel_stamps = False
         # Bound before the first send, so that the port is random and the same for the life of the association.
         sock.bind(source if source is not None else ("::" if self._family == socket.AF_INET6 else "0.0.0.0", 0))  # noqa: S104 - a client's socket, as unbound as before
-
-    @property
-    def closed(self) -> bool:
-        """Whether the port has been let go."""
-        return self._socket.fileno() < 0
 
     @property
     def port(self) -> int:
@@ -230,7 +226,8 @@ class TimestampedSocket:
 
     def close(self) -> None:
         """Stop listening and let the port go."""
-        if self._socket.fileno() >= 0:
+        if not self.closed:
+            self.closed = True
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
 

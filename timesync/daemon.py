@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from timesync import systemd
 from timesync.alert_service import AlertService, tie_ends
+from timesync.allocator import GIVE_BACK_EVERY_S, give_back
 from timesync.descriptors import allow_many, shortage
 from timesync.errors import TimesyncError
 from timesync.export.current import Declared
@@ -354,7 +355,7 @@ class Daemon:
 
     async def _beat(self) -> None:
         loop = asyncio.get_running_loop()
-        due_s = loop.time()
+        due_s = give_back_s = loop.time()
         while True:
             due_s = max(due_s + TICK_S, loop.time())
             await asyncio.sleep(due_s - loop.time())
@@ -373,6 +374,9 @@ class Daemon:
             spool = self._delivery.status()
             self.exposition.set_spool(spool, limit_bytes=self.settings.spool.max_bytes)
             self._judge(self._heartbeat_s, spool)
+            if self._heartbeat_s >= give_back_s:
+                give_back_s = self._heartbeat_s + GIVE_BACK_EVERY_S
+                give_back()
 
     def _judge(self, now_s: float, spool: SpoolStatus) -> None:
         certificate = None if self._server is None else self._server.certificate_validity

@@ -11,8 +11,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from timesync.errors import TimesyncError
 from timesync.model import ClockOffset, Exchange, Missed, Part, PtpFacts, Reported, ServerFacts, Timestamping
@@ -42,8 +41,7 @@ class InstrumentError(TimesyncError):
     """An instrument did what its contract does not allow."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """What an instrument told that can be used, and what is wrong with the rest ("" if nothing is)."""
 
     outcomes: Sequence[Outcome]

@@ -218,7 +218,7 @@ class Recorder:
         # What was measured stays as it was; a draft has no more than that and what is set anew below.
         fields = self._measured(offset) if draft is None else {**draft.fields}
         fields["claim"] = CLAIM_VALID if error.no_claim is None else error.no_claim.value
-        fields["quality"] = error.quality.value
+        fields["quality"] = error.quality._value_  # what `value` gives, at a fifth of its cost
         if error.realises is not None:
             fields["realises"] = error.realises
         else:
@@ -298,7 +298,7 @@ class Recorder:
             "bound_timestamping_s": offset.bound_timestamping_s,
             "bound_oscillator_s": offset.bound_oscillator_s,
             "upstream_s": offset.upstream_s,
-            "timestamping": offset.timestamping.value,
+            "timestamping": offset.timestamping._value_,
             "clock_epoch": offset.clock_epoch,
         }
         if offset.bound_asymmetry_s or offset.correction_s:
@@ -310,8 +310,8 @@ class Recorder:
             fields["t2_ns"] = exchange.t2_ns
             fields["t3_ns"] = exchange.t3_ns
             fields["t4_ns"] = exchange.t4_ns
-            fields["tx_timestamping"] = exchange.tx_timestamping.value
-            fields["rx_timestamping"] = exchange.rx_timestamping.value
+            fields["tx_timestamping"] = exchange.tx_timestamping._value_
+            fields["rx_timestamping"] = exchange.rx_timestamping._value_
             fields["mode"] = exchange.mode
             fields["authenticated"] = exchange.authenticated
             fields["address"] = exchange.address

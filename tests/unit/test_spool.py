@@ -11,6 +11,7 @@ from timesync.errors import StoreError
 from timesync.model import Record
 from timesync.settings import SpoolSettings
 from timesync.store.lanes import Lane
+from timesync.store.segment import SegmentWriter
 from timesync.store.sink import Refusal
 from timesync.store.spool import Spool, SpoolOptions
 
@@ -149,6 +150,62 @@ def test_delivered_files_are_removed(home: Home) -> None:
     assert len(list(home.directory.glob("segment-*.sqlite3"))) > 3
     assert everything(spool, "one") == list(range(300))
     assert len(list(home.directory.glob("segment-*.sqlite3"))) <= 2  # the newest, and the next one made ready
+
+
+def begin_the_second_file(spool: Spool) -> int:
+    """Append until a file is left; how many records there are then."""
+    number = 0
+    while len(segments(spool)) < 2:
+        spool.append([record(number + each, "x" * 2000) for each in range(10)])
+        number += 10
+    return number
+
+
+def segments(spool: Spool) -> list[Path]:
+    """The files in use, without the one that is kept ready."""
+    return sorted(spool._shelf._directory.glob("segment-*.sqlite3"))[:-1]
+
+
+def log_bytes(segment: Path) -> int:
+    log = segment.with_name(f"{segment.name}-wal")
+    return log.stat().st_size if log.exists() else 0
+
+
+def test_file_that_is_delivered_in_time_is_not_written_a_second_time(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SegmentWriter, "seal", lambda writer: pytest.fail(f"{writer.path.name} was sealed"))
+    spool = home.open(max_bytes=1_000_000)
+    begin_the_second_file(spool)
+    everything(spool, "one")
+    spool.maintain()
+    assert len(segments(spool)) == 1
+    monkeypatch.undo()
+
+
+def test_file_that_waits_for_its_sink_is_sealed_after_a_while(home: Home) -> None:
+    spool = home.open(max_bytes=1_000_000)
+    total = begin_the_second_file(spool)
+    first = segments(spool)[0]
+    spool.maintain()
+    assert log_bytes(first)
+    before = spool.status().bytes
+    for _ in range(10):
+        spool.maintain()
+    assert not log_bytes(first)
+    assert spool.status().bytes < before
+    assert everything(spool, "one") == list(range(total))
+
+
+def test_with_more_files_waiting_they_are_sealed_at_once(home: Home) -> None:
+    spool = home.open(max_bytes=1_000_000)
+    begin_the_second_file(spool)
+    first = segments(spool)[0]
+    spool.maintain()
+    while len(segments(spool)) < 3:
+        spool.append([record(number, "x" * 2000) for number in range(10)])
+    spool.maintain()
+    assert not log_bytes(first)
 
 
 def test_second_process_is_turned_away(home: Home) -> None:

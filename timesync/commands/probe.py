@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from timesync import logs
-from timesync.allocator import collect_seldom, share_one_arena
+from timesync.allocator import be_thrifty
 from timesync.config import load
 from timesync.reloading import hold_hangups
 
@@ -45,8 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Run the daemon; returns the exit status."""
     hold_hangups()
-    share_one_arena()
-    collect_seldom()
+    be_thrifty()
     settings = load(args.config)
     logs.set_up(settings.log)
     asyncio.run(_serve(settings, args.config))

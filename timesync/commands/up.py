@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from timesync import logs
 from timesync.alerts.limits import PROFILES
-from timesync.allocator import collect_seldom, share_one_arena
+from timesync.allocator import be_thrifty
 from timesync.commands.numbers import interval, port
 from timesync.config import load
 from timesync.errors import TimesyncError
@@ -85,8 +85,7 @@ def run(args: argparse.Namespace) -> int:
         check_picture(args.picture, args.duration)
     if args.config is not None:
         hold_hangups()
-    share_one_arena()
-    collect_seldom()
+    be_thrifty()
     table = not args.no_tui and sys.stdout.isatty()
     asyncio.run(_up(args, table=table))
     return 0

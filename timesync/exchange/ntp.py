@@ -57,7 +57,6 @@ FACTS_OCTETS = 24
 REMEMBERED = 16
 # Unanswered polls after which a reply that still waits for its transmit timestamp is given up.
 PATIENCE = 8
-RANK = {Timestamping.USER: 0, Timestamping.KERNEL: 1, Timestamping.HARDWARE: 2}
 
 
 class Authenticator(Protocol):
@@ -77,8 +76,7 @@ class Authenticator(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """An instant on the probe's clock (Unix ns), and where it was taken."""
 
     at_ns: int
@@ -216,7 +214,7 @@ class NtpClient(Generic[Token]):
             request = self._last.request if self._last is not None else None
         if request is None or request.token != token:
             return
-        if request.t1 is None or RANK[stamp.kind] > RANK[request.t1.kind]:
+        if request.t1 is None or is_better(stamp.kind, request.t1.kind):
             request.t1 = stamp
 
     def expired(self) -> Sequence[NtpEvent[Token]]:
@@ -289,7 +287,9 @@ class NtpClient(Generic[Token]):
         if not 1 <= packet.version <= self._version:
             return Refused(Reason.WRONG_VERSION, f"version {packet.version}")
         request = self._open
-        if request is not None and packet.origin in {request.transmit, request.receive or request.transmit}:
+        if request is not None and (
+            packet.origin == request.transmit or (request.receive and packet.origin == request.receive)
+        ):
             return None
         if packet.origin in self._answered:
             return Refused(Reason.DUPLICATE, "")
@@ -337,6 +337,11 @@ class NtpClient(Generic[Token]):
         return (complete(previous, packet.transmit, "interleaved"), Accepted())
 
 
+def is_better(kind: Timestamping, other: Timestamping) -> bool:
+    """Whether a stamp of that kind is worth more than the other: hardware, kernel, user space."""
+    return kind is not other and (kind is Timestamping.HARDWARE or other is Timestamping.USER)
+
+
 def encode_mac(mac: Mac) -> bytes:
     """The trailer of a message: key number and digest (RFC 5905 section 7.3)."""
     return mac.key_id.to_bytes(4, "big") + mac.digest
@@ -359,6 +364,8 @@ def facts_of(packet: Packet, pivot_ns: int) -> ServerFacts:
 
 def refuse_unusable(packet: Packet, facts: ServerFacts, token: Token) -> Refused[Token] | None:
     """A true answer of the server that holds no usable time (RFC 5905 sections 7.4 and 9.2)."""
+    if packet.leap != 3 and 0 < packet.stratum < 16 and packet.receive and packet.transmit:
+        return None
     code = kiss_code(packet)
     detail = f"leap {packet.leap}, stratum {packet.stratum}, reference {facts.reference_id or '-'}"
     if code in KISSES:

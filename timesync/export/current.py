@@ -313,14 +313,16 @@ class Current:
         The record must not be changed afterwards. A record of a target that is not configured (it was removed while its
         poll was under way) brings no series back; it is counted.
         """
-        if record.measurement in ("stability", "holdover"):
+        if record.measurement == "time_error":
+            self._observe_time_error(record, now_s)
+        elif record.measurement in ("stability", "holdover"):
             self._observe_result(record, now_s)
         elif record.measurement == "holdover_episode":
             self._observe_episode(record)
         elif record.measurement in STACK:
             self._observe_stack(record, now_s)
-        if record.measurement != "time_error":
-            return
+
+    def _observe_time_error(self, record: Record, now_s: float) -> None:
         target = self._targets.get(record.tags.get("target", ""))
         if target is None:
             self._unknown_target += 1

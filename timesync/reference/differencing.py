@@ -134,10 +134,12 @@ class Differencer:
         del same[: max(useless, len(same) - KEPT)]
         while len(self._references) > EPOCHS_KEPT:
             del self._references[min(self._references)]
-        complete = [waiting for waiting in self._waiting if not self._may_improve(waiting.offset)]
-        if complete:
-            self._waiting = [waiting for waiting in self._waiting if self._may_improve(waiting.offset)]
-            self._ready.extend(waiting.offset for waiting in complete)
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if self._may_improve(each.offset):
+                self._waiting.append(each)
+            else:
+                self._ready.append(each.offset)
         return [self._itself(offset), *self._share()]
 
     def _share(self) -> list[TimeError]:
@@ -413,8 +415,9 @@ def _standard_parts(bound: Mapping[str, float], tie: Tie, scatter: TypeA | None)
     """The parts of u: each part of the bound as a rectangular distribution, the tie as declared, the scatter as it is seen."""
     parts = {name: value / SQRT3 for name, value in bound.items() if name != "tie"}
     parts["tie"] = tie.u_s
-    if scatter is not None and scatter.u_s is not None:
-        parts["type_a"] = scatter.u_s
+    type_a_s = None if scatter is None else scatter.u_s
+    if type_a_s is not None:
+        parts["type_a"] = type_a_s
     return parts
 
 

@@ -16,6 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from heapq import merge
+from sys import intern
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -102,7 +103,7 @@ class History:
         Raises `StoreError` for a file of another layout.
         """
         self.path = path
-        self._series: dict[tuple[str, bytes], int] = {}
+        self._series: dict[tuple[str, ...], int] = {}
         self._shapes: dict[tuple[object, ...], int] = {}
         if read_only and not path.exists():
             raise StoreError(f"there is no history at {path}; give the spool directory of a probe that keeps one")
@@ -146,6 +147,8 @@ class History:
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.execute("PRAGMA cache_size=-1500")  # the rest is in the cache of the system anyway
+        # Rows of many series dirty the same pages second after second: with a longer log each is copied back less often.
+        self._connection.execute("PRAGMA wal_autocheckpoint=4000")
         self._connection.execute(f"PRAGMA user_version={LAYOUT}")  # first: tables without it are another layout
         self._connection.executescript(_SCHEMA)
 
@@ -194,12 +197,10 @@ class History:
     def _placed(self, record: Record) -> tuple[int, int, bytes]:
         if not -_END_OF_TIME_NS < record.at_ns < _END_OF_TIME_NS:
             raise TypeError(f"the instant {record.at_ns} does not fit 64 bits")
-        tags = bytes(
-            memoryview(orjson.dumps(dict(record.tags), option=orjson.OPT_SORT_KEYS))
-        )  # kept: orjson's own takes 4 kB
-        series = self._series.get((record.measurement, tags))
+        tags = record.tags
+        series = self._series.get((record.measurement, *tags, *tags.values()))
         if series is None:
-            series = self._new_series(record, tags)
+            series = self._new_series(record)
         key = (*record.fields, *map(type, record.fields.values()))
         shape = self._shapes.get(key)
         if shape is None:
@@ -207,14 +208,17 @@ class History:
             shape = self._shapes[key] = self._new_shape(names)
         return series, shape, orjson.dumps(list(record.fields.values()))
 
-    def _new_series(self, record: Record, tags: bytes) -> int:
+    def _new_series(self, record: Record) -> int:
+        tags = orjson.dumps(dict(record.tags), option=orjson.OPT_SORT_KEYS)
         key = (record.measurement, tags.decode())
         self._connection.execute(
             "INSERT OR IGNORE INTO series (measurement, tags, target) VALUES (?, ?, ?)",
             (*key, record.tags.get("target")),
         )
         (series,) = self._connection.execute("SELECT id FROM series WHERE measurement = ? AND tags = ?", key).fetchone()
-        self._series[record.measurement, tags] = series
+        # Names and most values are those of every series: one object each serves for all.
+        known = (record.measurement, *record.tags, *record.tags.values())
+        self._series[tuple(intern(str(text)) for text in known)] = series
         return int(series)
 
     def _new_shape(self, names: tuple[str, ...]) -> int:

@@ -29,6 +29,10 @@ _PATTERN = "segment-*.sqlite3"
 GULP = 128  # rows between two pauses of a long read: the event loop waits for the interpreter lock no longer than that
 PAUSE_S = 0.0002
 _OPEN_READERS = 4
+# Calls of `maintain` (about a second each) after which a file that is no longer appended to is sealed, which makes it smaller; with
+# more files than these, at once. Where the sinks follow, it has been removed by then, and nothing had to be written twice.
+_SEAL_AFTER = 10
+_SEAL_BEYOND = 2
 
 
 class Note(Protocol):
@@ -60,6 +64,7 @@ class _Segment:
     size: int
     writer: SegmentWriter | None = field(default=None)
     damaged: bool = False
+    rested: int = 0
 
     @property
     def first_id(self) -> int:
@@ -265,15 +270,12 @@ class Shelf:
             reader.close()
 
     def maintain(self) -> None:
-        """Seal what is no longer appended to, repair what is damaged, prepare the next file, sync the log."""
+        """Put to rest what is no longer appended to, repair what is damaged, prepare the next file, sync the log."""
         for each in self._segments[:-1]:
             if each.damaged:
                 self._repair(each, each.last_row, None)
             elif each.writer is not None:
-                each.writer.seal()
-                each.writer = None
-                with self._lock:
-                    each.size = files.file_bytes(each.path)
+                self._put_to_rest(each, each.writer)
         if self._spare is None:
             self._spare = self._create(self._segments[-1].number + 1)
         if self._unsynced:
@@ -281,6 +283,17 @@ class Shelf:
             head = self._segments[-1]
             if head.writer is not None:
                 head.writer.sync()
+
+    def _put_to_rest(self, each: _Segment, writer: SegmentWriter) -> None:
+        if each.rested == 0:
+            writer.sync()
+        each.rested += 1
+        if each.rested < _SEAL_AFTER and len(self._segments) <= _SEAL_BEYOND:
+            return
+        writer.seal()
+        each.writer = None
+        with self._lock:
+            each.size = files.file_bytes(each.path)
 
     def _repair(self, each: _Segment, last_row: int | None, error: sqlite3.Error | None) -> None:
         """Put a damaged file aside, and what can still be read of it into a new one of the same number."""
