@@ -147,7 +147,7 @@ def test_a_draft_survives_the_process(tmp_path: Path) -> None:
 
 
 def test_drafts_of_a_segment_that_is_full_are_told_apart_by_their_own_ids(tmp_path: Path) -> None:
-    spool = Spool(SpoolSettings(tmp_path, max_bytes=4_000_000), ["sink"], clock_ns=lambda: T0)
+    spool = Spool(SpoolSettings(tmp_path, max_bytes=16_000_000), ["sink"], clock_ns=lambda: T0)
     count = 3000
     for number in range(count):
         spool.append([], [row(number)])

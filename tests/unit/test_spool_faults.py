@@ -45,7 +45,7 @@ class Home:
 
     def open(self, max_bytes: int = 10**9, when_full: str = "drop_oldest", buffer_records: int = 50_000) -> Spool:
         settings = SpoolSettings(self.directory, max_bytes, when_full)
-        options = SpoolOptions(buffer_records=buffer_records)
+        options = SpoolOptions(buffer_records=buffer_records, recent_ids=0)  # what is read comes from the disk
         self._opened.append(Spool(settings, ["one"], lambda: next(self._clock), options))
         return self._opened[-1]
 

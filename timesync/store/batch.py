@@ -15,7 +15,8 @@ __all__ = ["ORDINARY", "Batch", "SpoolOptions"]
 
 @dataclass(frozen=True, slots=True)
 class SpoolOptions:
-    """What nobody configures. `buffer_records` bounds what waits in memory while the disk refuses.
+    """What nobody configures. `buffer_records` bounds what waits in memory while the disk refuses, `recent_ids` what is kept there
+    so that sinks that follow need not wait for the disk: three seconds of 1,000 targets, with their drafts.
 
     A live lane is cut from its backlog where it is `far_behind`: further than a probe of 1,000 targets gets in the ordinary way,
     because cutting hands on records whose drafts lie before the cut twice.
@@ -24,6 +25,7 @@ class SpoolOptions:
     buffer_records: int = 50_000
     keep_refused: int = 10_000
     far_behind: int = 20_000
+    recent_ids: int = 6000
 
 
 ORDINARY = SpoolOptions()

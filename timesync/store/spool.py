@@ -21,6 +21,7 @@ import time
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
+from itertools import repeat
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from timesync.errors import StoreError
@@ -33,6 +34,7 @@ from timesync.store.drafts import Drafts, key_of
 from timesync.store.lanes import Lane, Lanes
 from timesync.store.ledger import Ledger, RefusedRecord
 from timesync.store.payload import UnstorableRecordError, decode, encode
+from timesync.store.recent import Recent, is_plain
 from timesync.store.segment import CORRUPT, Damage
 from timesync.store.shelf import GULP, PAUSE_S, Shelf
 from timesync.store.status import SinkStatus, SpoolStatus
@@ -112,6 +114,7 @@ class Spool:
             size = min(_LARGEST_SEGMENT, max(_SMALLEST_SEGMENT, settings.max_bytes // 16))
             self._shelf = Shelf(settings.directory, size, settings.durability, furthest - 1, self._note, clock_ns)
             self._shelf.maintain()
+            self._recent = Recent(options.recent_ids, self._shelf.next_id)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(
                 f"the spool in {settings.directory} cannot be used: {error}; check that the directory is on a local "
@@ -139,7 +142,8 @@ class Spool:
     def append(self, records: Sequence[Record], drafts: Sequence[Record] = ()) -> bool:
         """Keep these records. True: they are on the disk. False: the disk refuses, some wait in memory (see `status`).
 
-        `drafts` will be written again within some seconds, under the same key; then only the last of each is handed on.
+        `drafts` will be written again within some seconds, under the same key; then only the last of each is handed on. The records
+        must not be changed afterwards: sinks that follow get these very ones.
         Raises `StoreError` after `close`, and never because of the disk.
         """
         if self._closed:
@@ -162,12 +166,16 @@ class Spool:
             self._hold(payloads)
             self._held_appends += 1
             return self._held_appends % _RETRY_EVERY == 0 and self.retry()
-        stored = self._store(payloads)
-        if stored and (kept_drafts or self._drafts):
-            with self._lock:
-                self._drafts.add([key_of(record) for record in kept_drafts], self._shelf.written_from)
+        if not self._store(payloads):
+            return False
+        new = [*repeat(None, len(kept_drafts)), *(record if is_plain(record) else None for record in kept_records)]
+        with self._lock:
+            first_id = self._shelf.written_from
+            self._recent.add(first_id, new)
+            if kept_drafts or self._drafts:
+                self._drafts.add([key_of(record) for record in kept_drafts], first_id)
                 self._drafts.replace(kept_records)
-        return stored
+        return True
 
     def _encoded(self, records: Sequence[Record]) -> tuple[list[Record], list[bytes]]:
         """Those of the records that can be kept, and their bytes; the others are put aside with the reason."""
@@ -195,6 +203,8 @@ class Spool:
                 return False
             for _ in chunk:
                 self._buffer.popleft()
+            with self._lock:
+                self._recent.forget(self._shelf.next_id)
         if self._buffer:
             return False
         if self._failing is not None:
@@ -345,6 +355,15 @@ class Spool:
             return None
         if low >= high:
             return None
+        if lane is Lane.LIVE:
+            with self._lock:
+                taken = self._recent.take(low, high, limit, self._drafts.is_replaced)
+            if taken is not None:
+                return Batch(sink, lane, low, taken.beyond, taken.records)
+        return self._read_back(sink, lane, low, high, limit)
+
+    def _read_back(self, sink: str, lane: Lane, low: int, high: int, limit: int) -> Batch:
+        """A batch as it is on the disk. Raises `StoreError` if that cannot be read now."""
         try:
             chunk = self._shelf.read(low, high, limit)
         except (OSError, sqlite3.Error) as error:
@@ -428,6 +447,7 @@ class Spool:
     def _remove_delivered(self) -> None:
         with self._lock:
             floor = min((lane_rules.lowest(state) for state in self._lanes.values()), default=self._shelf.next_id)
+            self._recent.release(floor)
         try:
             self._shelf.remove_below(floor)
         except OSError as error:

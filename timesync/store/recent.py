@@ -1,0 +1,79 @@
+"""The newest records of the spool as they are in memory, so that a sink that follows need not have them read back from the disk.
+
+Rule: what is here is on the disk, too, and equals what would be read there; whatever is doubtful (a draft that nothing has
+replaced, a value that changes its type on the way) is read from the disk. Bounded; to forget it costs no more than that reading.
+Pure; the caller locks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from timesync.model import Record
+
+__all__ = ["Recent", "Taken"]
+
+# What comes back from JSON as the very type that went in.
+PLAIN = frozenset({float, int, str, bool})
+
+
+class Taken(NamedTuple):
+    """Records in order; with those that need not be handed on, they are all from the asked id up to `beyond`."""
+
+    records: tuple[Record, ...]
+    beyond: int
+
+
+class Recent:
+    """At most `limit` of the newest ids, every one from `_since` on: with its record, or without where the disk has to be asked."""
+
+    def __init__(self, limit: int, since: int) -> None:
+        """`since` is the lowest id that can still come."""
+        self._limit = limit
+        self._since = since
+        self._kept: deque[tuple[int, Record | None]] = deque()
+
+    def add(self, first_id: int, records: Sequence[Record | None]) -> None:
+        """These have got the ids from `first_id` on; None for a draft, and for one that is not `is_plain`."""
+        kept = self._kept
+        kept.extend(enumerate(records, first_id))
+        while len(kept) > self._limit:
+            self._since = kept.popleft()[0] + 1
+
+    def forget(self, next_id: int) -> None:
+        """Records were written that are not here: what is here begins with `next_id`."""
+        self._kept.clear()
+        self._since = next_id
+
+    def release(self, floor: int) -> None:
+        """No sink needs the ids below `floor` any more."""
+        kept = self._kept
+        while kept and kept[0][0] < floor:
+            self._since = kept.popleft()[0] + 1
+
+    def take(self, low: int, high: int, limit: int, is_replaced: Callable[[int], bool]) -> Taken | None:
+        """Up to `limit` records with low <= id < high; None where the disk has to be asked for the first of them."""
+        if low < self._since:
+            return None
+        records: list[Record] = []
+        for number, record in self._kept:
+            if number < low:
+                continue
+            if number >= high:
+                break
+            if record is not None:
+                if len(records) == limit:
+                    return Taken(tuple(records), number)
+                records.append(record)
+            elif not is_replaced(number):
+                return Taken(tuple(records), number) if records else None
+        return Taken(tuple(records), high)
+
+
+def is_plain(record: Record) -> bool:
+    """Whether every value has the type with which it comes back from the disk."""
+    return PLAIN.issuperset(map(type, record.fields.values())) and PLAIN.issuperset(map(type, record.tags.values()))
