@@ -32,7 +32,7 @@ from timesync.model import Event, Severity
 from timesync.notify import Messengers
 from timesync.pipeline import reference_of
 from timesync.plugin import load_kind
-from timesync.reloading import Reloads, take_hangups
+from timesync.reloading import Reloads, in_effect, take_hangups
 from timesync.sideline import PAUSE_S, keep_going
 from timesync.stability_choice import choose
 from timesync.store.delivery import Delivery
@@ -64,8 +64,6 @@ log = logging.getLogger(__name__)
 
 HISTORY_FILE = "history.sqlite3"
 FLUSH_DEADLINE_S = 5.0
-# What only a restart can change, with the attribute of the settings that holds it.
-FIXED = {"[site]": "site", "[spool]": "spool", "[http]": "http", "[log]": "log"}
 
 
 class Daemon:
@@ -455,17 +453,12 @@ class Daemon:
             self.measuring.event(_event("reloaded", f"measuring {len(self.settings.targets)} targets"))
         self._notifier.send(systemd.ready(self._status_line()))
 
-    def _in_effect(self, new: ProbeSettings) -> ProbeSettings:
-        """The new settings but for what takes a restart, which is told."""
+    async def _adopt(self, wanted: ProbeSettings) -> None:
         old = self.settings
-        waiting = {table: name for table, name in FIXED.items() if getattr(old, name) != getattr(new, name)}
+        new, waiting = in_effect(old, wanted)
         for table in waiting:
             text = f"{table} has changed: this takes effect at the next restart"
             self.measuring.event(_event("restart_needed", text, Severity.WARNING))
-        return replace(new, **{name: getattr(old, name) for name in waiting.values()})
-
-    async def _adopt(self, wanted: ProbeSettings) -> None:
-        old, new = self.settings, self._in_effect(wanted)
         shown = set(self.measuring.pipeline.states)
         await self.measuring.reconfigure(new)
         self._keep()

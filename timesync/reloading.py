@@ -9,17 +9,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
-__all__ = ["Reloads", "hold_hangups", "take_hangups"]
+    from timesync.settings import ProbeSettings
+
+__all__ = ["Reloads", "hold_hangups", "in_effect", "take_hangups"]
 
 log = logging.getLogger(__name__)
 
 # How long a reload under way may go on when the daemon is told to stop. It is bounded by what instruments take to open.
 END_S = 5.0
+# What only a restart can change, with the attribute of the settings that holds it.
+FIXED = {"[site]": "site", "[spool]": "spool", "[http]": "http", "[log]": "log"}
 
 
 def hold_hangups() -> None:
@@ -30,6 +35,12 @@ def hold_hangups() -> None:
 def take_hangups() -> None:
     """Let SIGHUP come, one that has waited at once: the handler is there."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+
+
+def in_effect(old: ProbeSettings, new: ProbeSettings) -> tuple[ProbeSettings, Sequence[str]]:
+    """The new settings but for what only a restart can change, and the tables of which that is true."""
+    waiting = {table: name for table, name in FIXED.items() if getattr(old, name) != getattr(new, name)}
+    return replace(new, **{name: getattr(old, name) for name in waiting.values()}), list(waiting)
 
 
 class Reloads:
