@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from timesync.attribution.detector import COARSER, Detector, Point
 
 if TYPE_CHECKING:
-
     from timesync.attribution.detector import Change
     from timesync.model import ClockOffset, PtpFacts, ServerFacts
 

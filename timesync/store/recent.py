@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from timesync.store.shelf import ROW_BITS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -19,6 +21,8 @@ __all__ = ["Recent", "Taken"]
 
 # What comes back from JSON as the very type that went in.
 PLAIN = frozenset({float, int, str, bool})
+# The part of an id that counts the rows of one file.
+ROWS = (1 << ROW_BITS) - 1
 
 
 class Taken(NamedTuple):
@@ -29,25 +33,31 @@ class Taken(NamedTuple):
 
 
 class Recent:
-    """At most `limit` of the newest ids, every one from `_since` on: with its record, or without where the disk has to be asked."""
+    """At most `limit` of the newest ids, every one from `_since` up to `_beyond`: with its record, or without where the disk has to
+    be asked. On the disk there may be more already, which are added in a moment.
+    """
 
     def __init__(self, limit: int, since: int) -> None:
         """`since` is the lowest id that can still come."""
         self._limit = limit
-        self._since = since
+        self._since = self._beyond = since
         self._kept: deque[tuple[int, Record | None]] = deque()
 
     def add(self, first_id: int, records: Sequence[Record | None]) -> None:
         """These have got the ids from `first_id` on; None for a draft, and for one that is not `is_plain`."""
+        begins_file = first_id & ROWS == 1
+        if first_id != self._beyond and not begins_file:
+            self.forget(first_id)  # something was written that was never added
         kept = self._kept
         kept.extend(enumerate(records, first_id))
+        self._beyond = first_id + len(records)
         while len(kept) > self._limit:
             self._since = kept.popleft()[0] + 1
 
     def forget(self, next_id: int) -> None:
         """Records were written that are not here: what is here begins with `next_id`."""
         self._kept.clear()
-        self._since = next_id
+        self._since = self._beyond = next_id
 
     def release(self, floor: int) -> None:
         """No sink needs the ids below `floor` any more."""
@@ -57,7 +67,8 @@ class Recent:
 
     def take(self, low: int, high: int, limit: int, is_replaced: Callable[[int], bool]) -> Taken | None:
         """Up to `limit` records with low <= id < high; None where the disk has to be asked for the first of them."""
-        if low < self._since:
+        high = min(high, self._beyond)
+        if low < self._since or low >= high:
             return None
         records: list[Record] = []
         for number, record in self._kept:
