@@ -6,6 +6,7 @@ import sqlite3
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from timesync.model import FieldValue
+
+
+class Word(StrEnum):
+    ONE = "one"
 
 
 def row(number: int, **fields: FieldValue) -> Record:
@@ -119,9 +124,6 @@ def test_draft_that_nothing_replaces_is_read_from_the_disk(tmp_path: Path) -> No
 
 
 def test_value_that_changes_its_type_on_the_way_comes_as_the_disk_has_it(tmp_path: Path) -> None:
-    class Word(StrEnum):
-        ONE = "one"
-
     spool = open_spool(tmp_path)
     spool.append([row(1, word=Word.ONE)])
     (found,) = drained(spool, 100)
@@ -149,7 +151,7 @@ def refuse(writer: SegmentWriter, payloads: Sequence[bytes]) -> int:
 
 def test_what_is_kept_is_bounded_and_what_has_gone_is_not_guessed() -> None:
     recent = Recent(limit=3, since=1)
-    recent.add(1, [row(number) for number in range(1, 6)])
+    recent.add(1, [row(number) for number in range(1, 6)], beyond=6)
     assert recent.take(2, 6, 10, lambda number: False) is None
     assert recent.take(3, 6, 10, lambda number: False) == Taken((row(3), row(4), row(5)), 6)
     recent.release(5)
@@ -158,6 +160,46 @@ def test_what_is_kept_is_bounded_and_what_has_gone_is_not_guessed() -> None:
     recent.forget(9)
     assert recent.take(6, 9, 10, lambda number: False) is None
     assert recent.take(9, 10, 10, lambda number: False) is None
+
+
+def test_gap_at_the_end_of_a_file_is_noticed() -> None:
+    recent = Recent(limit=10, since=1)
+    recent.add(1, [row(1)], beyond=2)
+    recent.add((1 << 32) + 1, [row(3)], beyond=(1 << 32) + 2)  # 2 was written, and never added
+    assert recent.take(1, (1 << 32) + 2, 10, lambda number: False) is None
+    recent.add((1 << 32) + 2, [row(4)], beyond=(2 << 32) + 1)
+    recent.add((2 << 32) + 1, [row(5)], beyond=(2 << 32) + 2)
+    assert recent.take((1 << 32) + 1, 3 << 32, 10, lambda number: False) == Taken(
+        (row(3), row(4), row(5)), (2 << 32) + 2
+    )
+
+
+def test_batches_are_full_though_drafts_lie_between_that_nothing_replaces(tmp_path: Path) -> None:
+    """A batch that is not full is taken to be the last for now."""
+    spool = open_spool(tmp_path)
+    for number in range(0, 60, 3):
+        spool.append([], [draft(number)])
+        spool.append([row(number + 1), row(number + 2)])
+    for _ in range(4):
+        spool.maintain()
+    sizes = []
+    while (batch := spool.read("sink", Lane.LIVE, 25)) is not None:
+        sizes.append(len(batch.records))
+        spool.settle(batch)
+    assert sizes == [25, 25, 10]
+    spool.close()
+
+
+@pytest.mark.parametrize("record", [row(1)._replace(at_ns=np.int64(1)), row(1)._replace(tags={"target": Word.ONE})])
+def test_record_that_is_plain_but_for_its_instant_or_a_tag_is_read_from_the_disk(
+    tmp_path: Path, record: Record
+) -> None:
+    spool = open_spool(tmp_path)
+    spool.append([record])
+    (found,) = drained(spool, 100)
+    assert type(found.at_ns) is int
+    assert type(found.tags["target"]) is str
+    spool.close()
 
 
 def test_what_is_on_the_disk_before_it_is_here_is_not_passed_over(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from timesync.errors import StoreError
 from timesync.model import Record
 from timesync.settings import SpoolSettings
 from timesync.store.lanes import Lane
-from timesync.store.segment import SegmentWriter
+from timesync.store.segment import remove
 from timesync.store.sink import Refusal
 from timesync.store.spool import Spool, SpoolOptions
 
@@ -174,13 +175,26 @@ def log_bytes(segment: Path) -> int:
 def test_file_that_is_delivered_in_time_is_not_written_a_second_time(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SegmentWriter, "seal", lambda writer: pytest.fail(f"{writer.path.name} was sealed"))
+    gone: list[tuple[int, int]] = []
+
+    def watch(path: Path) -> None:
+        """SQLite writes a log into its database when the last one to use it lets go."""
+        if path.exists():
+            gone.append((os.open(path, os.O_RDONLY), os.open(f"{path}-wal", os.O_RDONLY)))
+        remove(path)
+
     spool = home.open(max_bytes=1_000_000)
-    begin_the_second_file(spool)
-    everything(spool, "one")
-    spool.maintain()
+    with monkeypatch.context() as patched:
+        patched.setattr("timesync.store.segment.remove", watch)
+        begin_the_second_file(spool)
+        everything(spool, "one")
+        spool.maintain()
     assert len(segments(spool)) == 1
-    monkeypatch.undo()
+    ((database, log),) = gone
+    assert os.fstat(log).st_size > 250_000
+    assert os.fstat(database).st_size < 20_000
+    os.close(log)
+    os.close(database)
 
 
 def test_file_that_waits_for_its_sink_is_sealed_after_a_while(home: Home) -> None:

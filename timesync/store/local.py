@@ -216,9 +216,10 @@ class History:
             (*key, record.tags.get("target")),
         )
         (series,) = self._connection.execute("SELECT id FROM series WHERE measurement = ? AND tags = ?", key).fetchone()
-        # Names and most values are those of every series: one object each serves for all.
         known = (record.measurement, *record.tags, *record.tags.values())
-        self._series[tuple(intern(str(text)) for text in known)] = series
+        if all(type(text) is str for text in known):
+            # Names and most values are those of every series: one object each serves for all.
+            self._series[tuple(map(intern, known))] = series
         return int(series)
 
     def _new_shape(self, names: tuple[str, ...]) -> int:

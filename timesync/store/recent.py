@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from timesync.store.shelf import ROW_BITS
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -21,8 +19,7 @@ __all__ = ["Recent", "Taken"]
 
 # What comes back from JSON as the very type that went in.
 PLAIN = frozenset({float, int, str, bool})
-# The part of an id that counts the rows of one file.
-ROWS = (1 << ROW_BITS) - 1
+TEXT = frozenset({str})
 
 
 class Taken(NamedTuple):
@@ -43,14 +40,15 @@ class Recent:
         self._since = self._beyond = since
         self._kept: deque[tuple[int, Record | None]] = deque()
 
-    def add(self, first_id: int, records: Sequence[Record | None]) -> None:
-        """These have got the ids from `first_id` on; None for a draft, and for one that is not `is_plain`."""
-        begins_file = first_id & ROWS == 1
-        if first_id != self._beyond and not begins_file:
+    def add(self, first_id: int, records: Sequence[Record | None], beyond: int) -> None:
+        """These have got the ids from `first_id` on; None for a draft, and for one that is not `is_plain`. `beyond` is the next id
+        that will be given out.
+        """
+        if first_id != self._beyond:
             self.forget(first_id)  # something was written that was never added
         kept = self._kept
         kept.extend(enumerate(records, first_id))
-        self._beyond = first_id + len(records)
+        self._beyond = beyond
         while len(kept) > self._limit:
             self._since = kept.popleft()[0] + 1
 
@@ -66,7 +64,9 @@ class Recent:
             self._since = kept.popleft()[0] + 1
 
     def take(self, low: int, high: int, limit: int, is_replaced: Callable[[int], bool]) -> Taken | None:
-        """Up to `limit` records with low <= id < high; None where the disk has to be asked for the first of them."""
+        """Up to `limit` records with low <= id < high; None where the disk has to be asked for one of them: it gives them all, for
+        a batch that is less than full says that its lane is up to date.
+        """
         high = min(high, self._beyond)
         if low < self._since or low >= high:
             return None
@@ -81,10 +81,15 @@ class Recent:
                     return Taken(tuple(records), number)
                 records.append(record)
             elif not is_replaced(number):
-                return Taken(tuple(records), number) if records else None
+                return None
         return Taken(tuple(records), high)
 
 
 def is_plain(record: Record) -> bool:
-    """Whether every value has the type with which it comes back from the disk."""
-    return PLAIN.issuperset(map(type, record.fields.values())) and PLAIN.issuperset(map(type, record.tags.values()))
+    """Whether everything in it has the type with which it comes back from the disk."""
+    return (
+        type(record.at_ns) is int
+        and type(record.measurement) is str
+        and TEXT.issuperset(map(type, record.tags.values()))
+        and PLAIN.issuperset(map(type, record.fields.values()))
+    )

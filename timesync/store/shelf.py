@@ -338,9 +338,11 @@ class Shelf:
         with self._lock:
             gone = self._segments.pop(0)
         self._close_reader(gone.number)
-        if gone.writer is not None:
-            gone.writer.abandon()
-        files.remove(gone.path)
+        try:
+            files.remove(gone.path)  # first: SQLite writes a log out when the last to use it lets go, unless its file has gone
+        finally:
+            if gone.writer is not None:
+                gone.writer.abandon()
 
     def close(self) -> None:
         """Seal everything and let go."""

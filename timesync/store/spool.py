@@ -171,7 +171,7 @@ class Spool:
         new = [*repeat(None, len(kept_drafts)), *(record if is_plain(record) else None for record in kept_records)]
         with self._lock:
             first_id = self._shelf.written_from
-            self._recent.add(first_id, new)
+            self._recent.add(first_id, new, self._shelf.next_id)
             if kept_drafts or self._drafts:
                 self._drafts.add([key_of(record) for record in kept_drafts], first_id)
                 self._drafts.replace(kept_records)
