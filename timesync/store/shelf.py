@@ -339,7 +339,9 @@ class Shelf:
             gone = self._segments.pop(0)
         self._close_reader(gone.number)
         try:
-            files.remove(gone.path)  # first: SQLite writes a log out when the last to use it lets go, unless its file has gone
+            files.remove(
+                gone.path
+            )  # first: SQLite writes a log out when the last to use it lets go, unless its file has gone
         finally:
             if gone.writer is not None:
                 gone.writer.abandon()
