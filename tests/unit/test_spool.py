@@ -164,7 +164,7 @@ def begin_the_second_file(spool: Spool) -> int:
 
 def segments(spool: Spool) -> list[Path]:
     """The files in use, without the one that is kept ready."""
-    return sorted(spool._shelf._directory.glob("segment-*.sqlite3"))[:-1]
+    return [segment.path for segment in spool._shelf._segments]
 
 
 def log_bytes(segment: Path) -> int:
