@@ -50,12 +50,7 @@ SQRT3 = sqrt(3.0)
 HARDWARE_PRECISION_S = 2.5e-6
 # Cross-readings of both clocks from so long before may be in a hardware stamp as it is carried over, ns.
 HARDWARE_SPAN_NS = 9_000_000_000
-KERNEL_PRECISION_S = 2e-9
-PROBE_PRECISION_S = {
-    Timestamping.HARDWARE: HARDWARE_PRECISION_S,
-    Timestamping.KERNEL: KERNEL_PRECISION_S,
-    Timestamping.USER: 200e-9,
-}
+PROBE_PRECISION_S = {Timestamping.HARDWARE: HARDWARE_PRECISION_S, Timestamping.KERNEL: 2e-9, Timestamping.USER: 200e-9}
 WORSE = (Timestamping.USER, Timestamping.KERNEL, Timestamping.HARDWARE)
 # A server's claim of a precision of a second or more is no use as a clock at all; RFC 5905 allows the byte to say 2^127.
 WORST_PRECISION_S = 1.0
@@ -134,7 +129,6 @@ def clock_offset(exchange: Exchange, phi: float = PHI, slewed_s: float = 0.0) ->
     facts = exchange.facts
     timestamping = worse_timestamping(exchange.tx_timestamping, exchange.rx_timestamping)
     server_precision_s = min(facts.precision_s or 0.0, WORST_PRECISION_S)
-    is_kernel = timestamping is Timestamping.KERNEL  # nearly always: an enum is dear to look up
     return ClockOffset(
         exchange.target,
         exchange.protocol,
@@ -142,7 +136,7 @@ def clock_offset(exchange: Exchange, phi: float = PHI, slewed_s: float = 0.0) ->
         ((t2 - t1) + (t3 - t4)) / 2e9,
         delay_s,
         abs(delay_s) / 2.0,
-        server_precision_s + (KERNEL_PRECISION_S if is_kernel else PROBE_PRECISION_S[timestamping]),
+        server_precision_s + PROBE_PRECISION_S[timestamping],
         phi * abs(t4 - t1) / 1e9 + slewed_s,
         facts.upstream_s,
         timestamping,

@@ -71,9 +71,8 @@ def create(path: Path) -> None:
     make_private(new)
     connection = sqlite3.connect(new, isolation_level=None)
     try:
-        connection.execute(
-            "PRAGMA page_size=4096"
-        )  # a lone record costs a page or two of log, a thousand one for every three
+        # A lone record costs a page or two of log; of many that come at once three share one.
+        connection.execute("PRAGMA page_size=4096")
         connection.execute("CREATE TABLE record (row INTEGER PRIMARY KEY, payload BLOB, crc INTEGER)")
     finally:
         connection.close()

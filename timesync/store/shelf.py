@@ -338,10 +338,9 @@ class Shelf:
         with self._lock:
             gone = self._segments.pop(0)
         self._close_reader(gone.number)
+        # Before it is closed: SQLite writes a log out when the last to use it lets go, unless its file has gone.
         try:
-            files.remove(
-                gone.path
-            )  # first: SQLite writes a log out when the last to use it lets go, unless its file has gone
+            files.remove(gone.path)
         finally:
             if gone.writer is not None:
                 gone.writer.abandon()
